@@ -1,0 +1,93 @@
+"""The exponential moving average of the weights that sampling uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import AveragedModel
+
+from aigc_cli.interfaces import Model, Samples
+
+REESTIMATION_BATCHES, REESTIMATION_SIZE = 8, 64
+
+
+class WeightAverage:
+    """Keep an average of a model's generative submodules: average += (1 - decay) * (weights - average).
+
+    The decay ramps up as min(decay, (1 + n) / (10 + n)) over the first updates: short runs forget their start.
+    """
+
+    def __init__(self, model: Model, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self._applied: Tensor | None = None
+        self._source = nn.ModuleDict({name: getattr(model, name) for name in model.generative})
+        self.average = AveragedModel(self._source, multi_avg_fn=self._move, use_buffers=False)
+
+    @torch.no_grad()
+    def update(self, applied: Tensor | None = None) -> None:
+        """Move the average; `applied` (0-d bool on the device) masks an update that loss scaling skipped."""
+        self._applied = applied
+        self.average.update_parameters(self._source)
+        self.updates += 1
+
+    def _move(self, averages: list[Tensor], weights: list[Tensor], _: Tensor | int) -> None:
+        rate = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
+        if self._applied is None:
+            torch._foreach_lerp_(averages, weights, rate)
+            return
+        difference = torch._foreach_sub(weights, averages)
+        torch._foreach_mul_(difference, self._applied * rate)
+        torch._foreach_add_(averages, difference)
+
+    @contextmanager
+    def lent_to(self, model: Model) -> Iterator[None]:
+        """Put the averaged submodules in the model's place of its own for a while."""
+        own = {name: getattr(model, name) for name in model.generative}
+        averaged: nn.Module = self.average.module
+        for name in own:
+            setattr(model, name, averaged[name])  # type: ignore[index]
+        try:
+            yield
+        finally:
+            for name, module in own.items():
+                setattr(model, name, module)
+
+    def state_dict(self) -> dict:
+        return {"average": self.average.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.average.load_state_dict(state["average"])
+        self.updates = state["updates"]
+
+
+@torch.no_grad()
+def reestimate_batch_norm(model: Model, device: torch.device) -> None:
+    """Fit the batch statistics to averaged weights, which have their own, by sampling in training mode."""
+    if not isinstance(model, Samples):
+        return
+    modules = [module for name in model.generative for module in getattr(model, name).modules()]
+    norms = [module for module in modules if isinstance(module, _BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative mean over all the batches
+        norm.train()
+    generator = torch.Generator(device).manual_seed(0)
+    for _ in range(REESTIMATION_BATCHES):
+        model.sample(REESTIMATION_SIZE, _labels(model, generator), generator=generator)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
+def _labels(model: Model, generator: torch.Generator) -> Tensor | None:
+    if not model.conditional:
+        return None
+    return torch.randint(model.spec.classes, (REESTIMATION_SIZE,), generator=generator, device=generator.device)

@@ -1,0 +1,201 @@
+"""Keep checkpoints: a folder per step, written aside, flushed, renamed; the old go only after the new is safe."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, cast
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from aigc_cli import __version__
+from aigc_cli.checkpoint_files import FORMAT, MANIFEST, STATE, WEIGHTS, Checkpoint, content_digest
+from aigc_cli.checkpoint_folders import Warn, latest, resolve, step_folders
+from aigc_cli.errors import TrainingError
+from aigc_cli.files import sync, sync_folder
+from aigc_cli.fitting import fit, fit_partly
+
+__all__ = ["FORMAT", "Checkpoint", "SaveError", "as_json", "fit", "fit_partly", "latest", "resolve", "save"]
+
+
+class SaveError(TrainingError):
+    """Report that a checkpoint could not be written; the ones before it are untouched."""
+
+
+def save(
+    directory: Path,
+    step: int,
+    tensors: Mapping[str, Tensor],
+    meta: Mapping[str, Any],
+    state: Mapping[str, Any],
+    *,
+    keep: int,
+    every_nth: int = 0,
+    warn: Warn = print,
+) -> Path:
+    """Write directory/step-00001000 and prune what is older; only the owner of the run may call this.
+
+    tensors: what sampling needs. meta: plain values (config, choices, spec); format, aigc and step are added.
+    state: tensors and plain values. keep: the last so many stay; every_nth: so do steps that it divides (0: none).
+    Raises SaveError when the disk refuses, TrainingError when a value is not finite; the old ones then stay.
+    """
+    directory, portable = Path(directory), {name: _portable(tensor) for name, tensor in tensors.items()}
+    _refuse_non_finite({"model": portable, "trainer": state}, step)
+    target = directory / _folder_name(step)
+    temporary = directory / f".tmp-{target.name}-{os.getpid()}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _sweep(directory)
+        temporary.mkdir()
+        _write_folder(temporary, step, portable, meta, state)
+        _publish(temporary, target)
+    except OSError as error:
+        raise _save_error(target, error, portable, state) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _prune(directory, step, keep, every_nth, warn)
+    return target
+
+
+def as_json(meta: Mapping[str, Any]) -> str:
+    """Write a checkpoint's meta, or part of it, as JSON."""
+    return json.dumps(meta)
+
+
+def _folder_name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what killed saves left, and put back a step that one of them had only moved aside."""
+    for entry in list(directory.iterdir()):
+        if entry.name.startswith(".old-step-"):
+            target = directory / entry.name[len(".old-") :].rpartition("-")[0]
+            if not target.exists():
+                os.rename(entry, target)
+                continue
+        if entry.name.startswith((".tmp-", ".old-step-")):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _write_folder(folder: Path, step: int, tensors: dict[str, Tensor], meta: Mapping, state: Mapping) -> None:
+    described = json.loads(as_json({**meta, "format": FORMAT, "aigc": __version__, "step": step}))
+    described["sha256"] = content_digest(described, tensors)
+    files = {}
+    with _HashedFile(folder / WEIGHTS) as file:
+        file.write(safetensors.torch.save(tensors, {"aigc": as_json(described)}))
+    files[WEIGHTS] = file.entry
+    with _HashedFile(folder / STATE) as file:
+        torch.save(dict(state), cast(IO[bytes], file))
+    files[STATE] = file.entry
+    manifest = {"format": FORMAT, "aigc": __version__, "step": step, "files": files}
+    with _HashedFile(folder / MANIFEST) as file:
+        file.write(json.dumps(manifest, indent=2).encode())
+    sync_folder(folder)
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    aside = target.with_name(f".old-{target.name}-{os.getpid()}")
+    if target.exists():
+        os.rename(target, aside)
+    os.rename(temporary, target)
+    sync_folder(target.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _prune(directory: Path, step: int, keep: int, every_nth: int, warn: Warn) -> None:
+    """Remove older steps; newer ones (broken, passed over on resume) are not counted, so that the saved one stays."""
+    older = sorted(other for other in step_folders(directory) if other < step)
+    superfluous = older[: max(0, len(older) - (keep - 1))]
+    for other in superfluous:
+        if every_nth and other % every_nth == 0:
+            continue
+        folder = directory / _folder_name(other)
+        gone = directory / f".tmp-gone-{folder.name}-{os.getpid()}"
+        try:
+            os.rename(folder, gone)  # first, so that no half-removed step can be taken for one
+            shutil.rmtree(gone)
+        except OSError as error:
+            warn(f"{folder} could not be removed ({error.strerror}); training goes on.")
+
+
+class _HashedFile:
+    """A file that hashes what is written and leaves only when the disk has it."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        self._digest.update(data)
+        self._size += len(data)
+        if self._error is None:
+            try:
+                self._file.write(data)
+            except OSError as error:  # kept for the end: torch.save would turn it into a RuntimeError about positions
+                self._error = error
+        return len(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        return {"size": self._size, "sha256": self._digest.hexdigest()}
+
+    def __enter__(self) -> _HashedFile:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if self._error is None and kind is None:
+                sync(self._file)
+        except OSError as error:
+            self._error = error
+        with contextlib.suppress(OSError):  # closing tries to write once more what could not be written
+            self._file.close()
+        if self._error is not None:
+            raise self._error
+
+
+def _portable(tensor: Tensor) -> Tensor:
+    """Copy onto the CPU: safetensors refuses tensors that share memory or are not contiguous."""
+    return tensor.detach().to("cpu", copy=True).contiguous()
+
+
+def _refuse_non_finite(values: Mapping[str, Any], step: int) -> None:
+    for path, tensor in _tensors_in(values, ""):
+        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(tensor).all()):
+            raise TrainingError(f"step {step}: {path} is NaN or infinite: not saved, the good checkpoints stay.")
+
+
+def _tensors_in(value: Any, path: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _tensors_in(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _tensors_in(inner, f"{path}.{index}")
+
+
+def _save_error(target: Path, error: OSError, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> SaveError:
+    needed = sum(tensor.nbytes for _, tensor in _tensors_in([tensors, state], ""))
+    try:
+        free = f"{shutil.disk_usage(target.parent).free / 1e6:.1f} MB are free"
+    except OSError:
+        free = "the folder is gone"
+    return SaveError(
+        f"{target} could not be written ({error.strerror or error}): it needs {needed / 1e6:.1f} MB, {free}. "
+        "The checkpoints before it are untouched."
+    )

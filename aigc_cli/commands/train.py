@@ -1,0 +1,119 @@
+"""`aigc train`: compose, open, resume or start, train, say what came of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Lt
+
+from aigc_cli.config import check
+from aigc_cli.errors import ConfigError
+from aigc_cli.run_settings import RUN_ONLY, differing
+from aigc_cli.runs import read_config, read_summary, run_directory
+
+if TYPE_CHECKING:
+    from aigc_cli.compose import Composed
+
+Whole = Annotated[int, Gt(0)]
+Cadence = Annotated[int, Ge(0)]
+Node = Mapping[str, Any]
+
+
+def train(
+    composed: Composed,
+    *,
+    model: Node,
+    data: Node,
+    optimizer: Node,
+    schedule: Node,
+    trainer: Node,
+    preview: Node,
+    checkpoint: Node,
+    steps: Whole | None,
+    epochs: Annotated[float, Gt(0)] | None,
+    max_minutes: Annotated[float, Gt(0)] | None,
+    batch_size: Whole,
+    seed: Cadence,
+    device: str,
+    precision: Literal["auto", "fp32", "bf16", "fp16"],
+    name: str | None,
+    output: str,
+    restart: bool,
+    init: str | None,
+    log_every: Whole,
+    objective: Literal["sliced_wasserstein"] | None,
+) -> float | None:
+    """Train a model on data; return the objective where one is asked for."""
+    check(trainer_settings, trainer, "trainer")
+    check(preview_settings, preview, "preview")
+    check(checkpoint_settings, checkpoint, "checkpoint")
+    _check_length(composed, steps, epochs)
+    directory = run_directory(composed, Path(output))
+    if not restart and (done := _finished(composed, directory)):
+        print(f"{directory} is finished: {done['step']:,} steps.")
+        _say_next(composed, directory, done["step"], done["grid"])
+        return done["objective"]
+    from aigc_cli.session import start  # torch comes with it
+
+    outcome = start(composed, directory)
+    print(f"{directory}: {outcome.status} at step {outcome.step:,} after {outcome.minutes:.1f} minutes of training.")
+    _say_next(composed, directory, outcome.step, outcome.grid, stopped=outcome.status == "stopped")
+    if outcome.exit_code:
+        raise SystemExit(outcome.exit_code)
+    return outcome.objective
+
+
+def trainer_settings(
+    *,
+    accumulate: Whole,
+    clip: Annotated[float, Gt(0)] | None,
+    ema: Annotated[float, Ge(0), Lt(1)],
+    channels_last: bool,
+    deterministic: bool,
+) -> None:
+    """Name the settings under `trainer`."""
+
+
+def preview_settings(*, every: Cadence, n: Whole, tensorboard: bool) -> None:
+    """Name the settings under `preview`."""
+
+
+def checkpoint_settings(*, every: Cadence, minutes: Annotated[float, Gt(0)], keep: Whole, milestone: Cadence) -> None:
+    """Name the settings under `checkpoint`."""
+
+
+def _check_length(composed: Composed, steps: int | None, epochs: float | None) -> None:
+    typed = {override.lstrip("+").split("=")[0] for override in composed.overrides}
+    if {"steps", "epochs"} <= typed and epochs is not None and steps is not None:
+        raise ConfigError(f"steps={steps} and epochs={epochs}: which of the two? Type one of them.")
+    if steps is None and epochs is None:
+        raise ConfigError("steps, epochs: both are null. Type steps=5000 or epochs=10.")
+
+
+def _finished(composed: Composed, directory: Path) -> dict[str, Any] | None:
+    """Return the summary of a run that has nothing left to do; answered without torch."""
+    summary = read_summary(directory)
+    if not summary or summary["status"] != "finished" or not (directory / "config.yaml").exists():
+        return None
+    stored, config = read_config(directory)["config"], composed.config
+    lengths = ("steps", "epochs", "max_minutes")
+    enough = all(stored.get(key) == config[key] for key in lengths)
+    changed = differing(stored, config, RUN_ONLY)
+    missing = config["objective"] is not None and summary["objective"] is None
+    return summary if enough and not changed and not missing else None
+
+
+def _say_next(composed: Composed, directory: Path, step: int, grid: str | None, *, stopped: bool = False) -> None:
+    """Say where the pictures lie and what to type next."""
+    kept = [o for o in composed.overrides if o.split("=")[0] not in ("steps", "epochs", "restart", "max_minutes")]
+    same = shlex.join(["aigc", "train", *composed.overrides])
+    longer = shlex.join(["aigc", "train", *kept, f"steps={2 * step}"])
+    lines = [("look", str(directory / grid))] if grid else []
+    lines.append(("sample", f"aigc sample ckpt={shlex.quote(str(directory))} n=64"))
+    lines.append(("continue", same if stopped else longer))
+    if composed.choices.get("data") == "glyphs":
+        lines.append(("try next", "aigc train model=dcgan data=mnist"))
+    print("\n".join(f"  {what + ':':<10}{text}" for what, text in lines), flush=True)

@@ -1,0 +1,70 @@
+"""What a data set must be able to say of itself. Torch is not imported here: sources run in worker processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Key: TypeAlias = str | int  # names a sample within its split: a relative path, an index
+Reader: TypeAlias = Callable[[Any], NDArray[np.uint8]]  # key -> stored integers of the spec's shape
+
+
+class Rejected(Exception):  # noqa: N818 (it is an answer of a reader, not a fault of the program)
+    """Say why one sample cannot be used; the sample is counted, listed and skipped."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """List the samples of a split; labels are parallel to keys."""
+
+    keys: Sequence[Key]
+    labels: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Say what is to be packed: the spec in DataSpec.to_dict's form, and the samples of each split."""
+
+    spec: dict[str, Any]
+    splits: dict[str, Split]
+    ignored: int = 0  # files that are no pictures by name and content: counted, never an error
+    rejected: list[tuple[str, str]] = field(default_factory=list)  # (path, reason), known before any decoding
+
+
+class Source(Protocol):
+    """A data set. Its constructor takes keyword-only settings and is cheap: nothing is opened yet."""
+
+    name: ClassVar[str]
+    parallel: ClassVar[bool]  # whether decoding costs enough to be worth worker processes
+
+    def fingerprint(self) -> str:
+        """Return a digest of the settings and of the files' names, sizes and times, without opening a sample."""
+        ...
+
+    def contents(self) -> Contents:
+        """List the samples."""
+        ...
+
+    def reader(self, split: str) -> Reader:
+        """Return the function that decodes a key; called once per split in each process. It raises Rejected."""
+        ...
+
+
+def image_spec(channels: int, size: int, classes: Iterable[str] | None) -> dict[str, Any]:
+    """Describe square pictures of 256 levels."""
+    names = list(classes) if classes is not None else None
+    return {"kind": "image", "shape": [channels, size, size], "levels": 256, "classes": names}
+
+
+def digest(name: str, settings: Mapping[str, Any], files: Iterable[tuple[str, int, int]] = ()) -> str:
+    """Hash a source's name, settings and (path, size, time) of its files."""
+    hasher = hashlib.sha256(json.dumps([name, dict(settings)], sort_keys=True).encode())
+    for path, size, stamp in files:
+        hasher.update(f"{path}\0{size}\0{stamp}\n".encode("utf-8", "surrogateescape"))
+    return hasher.hexdigest()

@@ -1,0 +1,74 @@
+"""Choose where and in which precision to compute."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from aigc_cli.errors import ConfigError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Device:
+    """Pair a torch device with the precision that autocast uses on it."""
+
+    torch: torch.device
+    precision: str  # "fp32", "bf16" or "fp16"
+
+    def autocast(self) -> torch.autocast:
+        """Return the context of a forward pass; disabled in fp32."""
+        return torch.autocast(self.torch.type, DTYPES[self.precision], enabled=self.precision != "fp32")
+
+    def __str__(self) -> str:
+        name = torch.cuda.get_device_name(self.torch) if self.torch.type == "cuda" else self.torch.type.upper()
+        threads = f", {torch.get_num_threads()} threads" if self.torch.type == "cpu" else ""
+        return f"{name}{threads}, {self.precision}"
+
+
+def choose(device: str, precision: str, *, deterministic: bool = False) -> Device:
+    """Resolve `auto`: CUDA, then MPS, then CPU; bf16 on GPUs that have it, fp32 elsewhere."""
+    chosen = _device(device)
+    if precision == "auto":
+        precision = "bf16" if chosen.type == "cuda" and torch.cuda.is_bf16_supported(False) else "fp32"
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+        torch.backends.cudnn.benchmark = not deterministic
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    return Device(chosen, precision)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device: given {name!r}, allowed: auto, cpu, cuda, cuda:N, mps. Type device=auto.") from None
+    if chosen.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (chosen.index or 0) >= count:
+            raise ConfigError(f"device: given {name!r}, but this machine has {count} CUDA devices. Type device=auto.")
+        return torch.device("cuda", chosen.index or 0)
+    if chosen.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("device: given 'mps', which this machine has not. Type device=auto.")
+    if chosen.type not in ("cpu", "mps"):
+        raise ConfigError(f"device: given {name!r}, allowed: auto, cpu, cuda, cuda:N, mps. Type device=auto.")
+    return chosen
+
+
+def slow_bf16(device: Device) -> bool:
+    """Tell whether bf16 was asked of a CPU without the instructions, where it is 7 to 15 times slower than fp32."""
+    return device.torch.type == "cpu" and device.precision == "bf16" and not _cpu_has_bf16()
+
+
+def _cpu_has_bf16() -> bool:
+    capability = torch.backends.cpu.get_cpu_capability()
+    return capability not in ("DEFAULT", "AVX2", "NO AVX") and torch.ops.mkldnn._is_mkldnn_bf16_supported()

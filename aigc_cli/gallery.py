@@ -1,0 +1,223 @@
+"""Make the pictures of `aigc sample`: samples, walks between latents, reconstructions, the plane of a 2-d latent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from aigc_cli.animations import save_animation, walk
+from aigc_cli.config import check, parameters
+from aigc_cli.errors import ConfigError
+from aigc_cli.held_out import held_out
+from aigc_cli.interfaces import DataSpec, Model, Reconstructs, Renders, Samples
+from aigc_cli.placing import put_in_place
+from aigc_cli.previews import FORMATS, LONGEST_SIDE, default_columns, draw_chunks, grid, grid_size, save_image
+from aigc_cli.randomness import mix
+from aigc_cli.sample_request import FLAGS, Request
+from aigc_cli.wording import suggestion
+
+ABILITIES = {"samples": Samples, "walk": Renders, "manifold": Renders, "reconstructions": Reconstructs}
+MOST_PIXELS = 1 << 28  # of all frames together: a grid of 16,384 x 16,384, or some 700 MB of colour in memory
+MOST_NAMES = 20  # class names in an error's line
+
+
+class Gallery:
+    """Pair a model with a request, checked against each other, and write what comes of it."""
+
+    def __init__(self, model: Model, request: Request, config: Mapping[str, Any], device: torch.device) -> None:
+        self.model, self.request, self.config, self.device = model, request, config, device
+        self.spec: DataSpec = model.spec
+        self.name = str(config["model"]["name"])
+        self._refuse_what_the_model_cannot()
+        self.settings = self._checked_settings()
+        self.chosen = choose_labels(request.labels, model)
+        turn = len(self.chosen)
+        self.n = math.ceil(request.n / turn) * turn if request.rounded and 1 < turn <= request.n else request.n
+        if request.kind == "manifold":
+            self.n = math.isqrt(request.n) ** 2
+        self.columns = request.columns or default_columns(self.n, turn)
+        self._refuse_absurd_sizes()
+
+    def write(self, target: Path, metadata: Mapping[str, str]) -> Path:
+        """Write the pictures at the target, or beside it where something else is there already; return where."""
+        with put_in_place(target) as place, progress(self.model):
+            if self.request.kind == "walk":
+                save_animation([grid(page, self.columns) for page in self._walk()], place.aside, metadata=metadata)
+            elif self.request.files:
+                self._write_files(place.aside, metadata)
+            else:
+                pictures = getattr(self, f"_{self.request.kind}")()
+                save_image(grid(pictures, self.columns), place.aside, metadata=metadata)
+        return place.path
+
+    @property
+    def account(self) -> str:
+        """Say what was made."""
+        what = {"walk": "walks", "manifold": "points of the latent plane"}.get(self.request.kind, self.request.kind)
+        return f"{self.n} {what if self.n > 1 else what.removesuffix('s')} of {self.name}"
+
+    def next_idea(self) -> str:
+        """Return settings that are worth typing next."""
+        ideas = []
+        if isinstance(self.model, Renders):
+            ideas += ["interpolate=true"] + ["manifold=true"] * (self._latent_shape() == (2,))
+        ideas += ["reconstruct=true"] * isinstance(self.model, Reconstructs)
+        done = [f"{FLAGS.get(self.request.kind)}=true"]
+        if self.spec.condition and self.model.conditional and not self.request.labels:
+            ideas.append(f"label={self.spec.condition.names[-1]}")
+        return next((idea for idea in ideas if idea not in done), f"seed={self.request.seed + 1}")
+
+    def _samples(self) -> np.ndarray:
+        return np.concatenate([shown(chunk, self.spec) for chunk in self._chunks()])
+
+    def _chunks(self) -> Iterator[Tensor]:
+        return draw_chunks(self.model, self.n, self._condition(self.n), seed=self.request.seed, device=self.device,
+                           chunk=self.request.batch_size, **self.settings)
+
+    def _write_files(self, folder: Path, metadata: Mapping[str, str]) -> None:
+        number = 0
+        for chunk in self._chunks():
+            for picture in shown(chunk, self.spec):
+                label = f"-label-{self.chosen[number % len(self.chosen)]}" if self.chosen else ""
+                path = folder / f"{number:05d}{label}.{self.request.format}"
+                save_image(grid(picture[None], scale=1), path, metadata=metadata)
+                number += 1
+
+    def _walk(self) -> list[np.ndarray]:
+        condition, batch = self._condition(self.n), self.request.batch_size
+        parts = []
+        for index, start in enumerate(range(0, self.n, batch)):
+            labels = None if condition is None else condition[start : start + batch].to(self.device)
+            moments = walk(self.model, min(batch, self.n - start), labels, frames=self.request.frames,
+                           seed=mix(self.request.seed, index), device=self.device, **self.settings)
+            parts.append([shown(moment, self.spec) for moment in moments])
+        return [np.concatenate(moment) for moment in zip(*parts, strict=True)]
+
+    def _manifold(self) -> np.ndarray:
+        side = math.isqrt(self.n)
+        quantiles = torch.tensor([NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)])
+        latents = torch.cartesian_prod(quantiles.flip(0), quantiles).flip(1)  # the second coordinate grows upwards
+        labels = self._condition(self.n)
+        parts = []
+        for index, latent in enumerate(latents.split(self.request.batch_size)):
+            start = index * self.request.batch_size
+            condition = None if labels is None else labels[start : start + len(latent)].to(self.device)
+            generator = torch.Generator(self.device).manual_seed(self.request.seed)
+            with torch.no_grad():
+                parts.append(self.model.render(latent.to(self.device), condition, generator=generator, **self.settings))
+        return shown(torch.cat(parts), self.spec)
+
+    def _reconstructions(self) -> np.ndarray:
+        """Return rows of data, each followed by the row of what the model makes of them."""
+        x, labels = held_out(self.config, self.request.data, self.spec, self.n, seed=self.request.seed,
+                             classes=self.chosen if self.request.labels else ())
+        self.n = len(x)
+        self.columns = min(self.request.columns or default_columns(2 * self.n), self.n)
+        made = []
+        for start in range(0, self.n, self.request.batch_size):
+            part = slice(start, start + self.request.batch_size)
+            condition = labels[part].to(self.device) if self.model.conditional and labels is not None else None
+            with torch.no_grad():
+                made.append(self.model.reconstruct(x[part].to(self.device), condition).cpu())
+        rows = zip(shown(x, self.spec), shown(torch.cat(made), self.spec), strict=True)
+        return interleave(*(np.stack(side) for side in zip(*rows, strict=True)), self.columns)
+
+    def _condition(self, n: int) -> Tensor | None:
+        return torch.tensor([self.chosen[i % len(self.chosen)] for i in range(n)]) if self.chosen else None
+
+    def _latent_shape(self) -> tuple[int, ...]:
+        return tuple(self.model.latent(1, generator=torch.Generator(self.device)).shape[1:])
+
+    def _checked_settings(self) -> dict[str, Any]:
+        """Check steps, guidance and the like against the signature of what will be called."""
+        if self.request.kind == "reconstructions":
+            return {}
+        function = type(self.model).sample if self.request.kind == "samples" else type(self.model).render
+        known = [key for key in parameters(function) if key != "generator"]
+        for key in self.request.settings:
+            if key not in known or (key == "guidance" and not self.model.conditional):
+                why = "it was trained without labels" if key in known else f"it takes {', '.join(known) or 'none such'}"
+                raise ConfigError(f"{key}: model '{self.name}' has no use for it: {why}. Leave {key} out.")
+        return check(function, self.request.settings, supplied=("generator",))
+
+    def _refuse_what_the_model_cannot(self) -> None:
+        kind, flag = self.request.kind, FLAGS.get(self.request.kind)
+        if self.spec.kind != "image" or self.spec.shape[0] not in (1, 3):
+            given = f"a model of {self.spec.kind} {self.spec.shape}"
+            raise ConfigError(f"ckpt: {given}; aigc sample shows pictures of 1 or 3 channels.")
+        if not isinstance(self.model, ABILITIES[kind]):
+            lacks = {"samples": "draws no samples", "reconstructions": "takes no pictures in (a vae does)"}
+            said = f"{flag or 'ckpt'}: model '{self.name}' {lacks.get(kind, 'has no latents')}. "
+            raise ConfigError(said + (f"Leave {flag} out." if flag else "Try reconstruct=true."))
+        if kind == "manifold" and self._latent_shape() != (2,):
+            shape = " x ".join(map(str, self._latent_shape()))
+            raise ConfigError(f"manifold: the latents of model '{self.name}' have {shape} dimensions, allowed: 2. "
+                              "Train one with model.latent=2, or type interpolate=true.")
+
+    def _refuse_absurd_sizes(self) -> None:
+        if self.request.files:
+            return
+        n = 2 * self.n if self.request.kind == "reconstructions" else self.n
+        width, height = grid_size(n, *self.spec.shape[1:], self.columns)
+        frames = self.request.frames if self.request.kind == "walk" else 1
+        side = LONGEST_SIDE[FORMATS[self.request.format]]
+        if width * height * frames > MOST_PIXELS or max(width, height) > side:
+            made = f"{self.n} make {frames} pictures" if frames > 1 else f"{self.n} make a picture"
+            raise ConfigError(f"n: {made} of {width} x {height}, allowed: {side} a side and {MOST_PIXELS:,} pixels in "
+                              "all. Type a smaller n" + ", or files=true." * (self.request.kind == "samples"))
+
+
+def choose_labels(labels: tuple[int | str, ...], model: Model) -> list[int]:
+    """Return the classes that take turns; none where the model knows none."""
+    names = model.spec.condition.names if model.spec.condition and model.conditional else ()
+    if not names and labels:
+        raise ConfigError("label: this model was trained without labels. Leave label out, or train one: "
+                          "aigc train model.conditional=true")
+    return [_index(label, names) for label in labels] or list(range(len(names)))
+
+
+def _index(label: int | str, names: tuple[str, ...]) -> int:
+    """Find a class by its name, then by its index: label=7 is the class named 7, where there is one."""
+    if str(label) in names:
+        return names.index(str(label))
+    if isinstance(label, int) and 0 <= label < len(names):
+        return label
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    allowed = f"0 to {len(names) - 1}, or {', '.join(names[:MOST_NAMES])}{more}"
+    raise ConfigError(f"label: no class {label!r}.{suggestion(str(label), names)} Allowed: {allowed}.")
+
+
+def shown(stored: Tensor, spec: DataSpec) -> np.ndarray:
+    """Return stored integers as uint8 pictures from black to white."""
+    array = stored.cpu().numpy()
+    if spec.levels == 256:
+        return array
+    return (array.astype(np.float32) * (255 / (spec.levels - 1))).round().astype(np.uint8)
+
+
+def interleave(upper: np.ndarray, lower: np.ndarray, columns: int) -> np.ndarray:
+    """Put each row of lower pictures under its row of upper ones; the last row is filled up with black."""
+    rows = math.ceil(len(upper) / columns)
+    fill = ((0, rows * columns - len(upper)), *((0, 0),) * (upper.ndim - 1))
+    both = [np.pad(side, fill).reshape(rows, columns, *side.shape[1:]) for side in (upper, lower)]
+    return np.stack(both, axis=1).reshape(-1, *upper.shape[1:])
+
+
+@contextmanager
+def progress(model: Model) -> Iterator[None]:
+    """Show a sign of life on the terminal while a slow model works: passes through its last generative part."""
+    with tqdm(unit="pass", delay=1, leave=False, disable=None, dynamic_ncols=True) as bar:
+        hook = getattr(model, model.generative[-1]).register_forward_hook(lambda *_: bar.update() and None)
+        try:
+            yield
+        finally:
+            hook.remove()

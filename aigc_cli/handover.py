@@ -1,0 +1,54 @@
+"""Hand over to Hydra's own main, in this process: for --cfg, --info and sweeps."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from aigc_cli.compose import checked_overrides, config_folders, searchpath
+from aigc_cli.errors import ConfigError
+from aigc_cli.overrides import Groups, Override, read
+
+# Hydra is to write nothing by itself: neither folders nor logs.
+QUIET = ["hydra.output_subdir=null", "hydra.run.dir=.", "hydra/job_logging=none", "hydra/hydra_logging=none"]
+KINDS = {
+    "--cfg": ("job", "hydra", "all"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+}
+LONG = {"-c": "--cfg", "-i": "--info", "-p": "--package"}
+
+
+def ask_hydra(verb: str, overrides: Sequence[str], flags: Sequence[str], config_dir: str | Path | None) -> int:
+    """Let Hydra print what --cfg or --info ask for."""
+    flags = [LONG.get(flag, flag) for flag in flags]
+    for flag, value in zip(flags, flags[1:], strict=False):
+        if flag in KINDS and value not in KINDS[flag]:
+            raise ConfigError(f"{flag}: given {value!r}, allowed: {', '.join(KINDS[flag])}.")
+    if not KINDS.keys() & set(flags):
+        raise ConfigError(f"{flags[0]}: goes with --cfg job.")
+    folders = tuple(config_folders(config_dir))
+    mistakes: list[str] = []
+    typed = checked_overrides(verb, read(overrides, Groups(folders), mistakes), folders, mistakes)
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    run_hydra(verb, lambda config: None, [*map(hydra_form, typed), *flags], folders)
+    return 0
+
+
+def hydra_form(override: Override) -> str:
+    """Return an override as Hydra is to get it: values as ++key=value, choices as they are."""
+    return override.choice if override.group else override.setting
+
+
+def run_hydra(verb: str, task: Callable[..., Any], arguments: Sequence[str], folders: Sequence[Path]) -> None:
+    """Run hydra.main on a task with these arguments in place of the command line's."""
+    import hydra
+
+    before = sys.argv
+    sys.argv = ["aigc", *searchpath(folders), *QUIET, *arguments]
+    try:
+        hydra.main(version_base="1.3", config_path=str(folders[0]), config_name=verb)(task)()
+    finally:
+        sys.argv = before

@@ -1,0 +1,45 @@
+"""Fetch data that a model was not trained on, from the set that its checkpoint names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aigc_cli.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from aigc_cli.interfaces import DataSpec
+
+
+def held_out(
+    config: Mapping[str, Any], changes: Mapping[str, Any], spec: DataSpec, n: int, *, seed: int, classes: Sequence[int]
+) -> tuple[Tensor, Tensor | None]:
+    """Return up to n samples of the test split, drawn by the seed, and their labels; only of `classes`, if any."""
+    from aigc_cli.data.pack import open_data
+
+    pack = open_data(_node(config, changes))
+    if pack.spec.to_dict() != spec.to_dict():
+        raise ConfigError(f"data: the model has learnt {spec.to_dict()}, but the data are {pack.spec.to_dict()}. "
+                          "Type data.root= and the folder that it was trained on.")
+    x, labels = pack.split("test")
+    among = np.arange(len(x)) if labels is None or not classes else np.flatnonzero(np.isin(labels, classes))
+    if not len(among):
+        raise ConfigError("reconstruct: no such data were held out from training. Train with more, or leave label out.")
+    picked = np.sort(np.random.default_rng(seed).permutation(among)[:n])
+    chosen = None if labels is None else torch.from_numpy(np.array(labels[picked], np.int64))
+    return torch.from_numpy(np.array(x[picked])), chosen
+
+
+def _node(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the checkpoint's data settings with the user's changes; where to write is not the checkpoint's to say."""
+    node = config.get("data")
+    if not isinstance(node, Mapping):
+        raise CheckpointError("ckpt: its config names no data, so there is nothing to reconstruct.")
+    if changes.get("root") is not None and "root" not in node:
+        raise ConfigError(f"data.root: '{node.get('name')}' is not read from a folder. Leave it out.")
+    typed = {key: value for key, value in changes.items() if value is not None}
+    return {**node, "augment": [], "cache": None, **typed}

@@ -1,0 +1,145 @@
+"""The plain loop of training: step; log, preview and save when due. No callbacks."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from aigc_cli import checkpoints
+from aigc_cli.data.tensor_data import TensorData
+from aigc_cli.errors import TrainingError
+from aigc_cli.interfaces import Samples
+from aigc_cli.previews import default_columns, draw, save_grid
+from aigc_cli.recorder import Recorder
+from aigc_cli.runs import Run
+from aigc_cli.stopping import StopRequest
+from aigc_cli.trainer import Diverged, Trainer
+
+FAILED_SAVES = 3  # in a row, after which training on would risk too much
+LINE_EVERY = 20.0  # seconds between printed lines where there is no terminal for a bar
+
+
+@dataclass
+class Loop:
+    """Train until `total` steps, `max_minutes` or a signal; every picture and file has its due step."""
+
+    trainer: Trainer
+    data: TensorData
+    run: Run
+    recorder: Recorder
+    meta: Mapping[str, Any]
+    total: int
+    max_minutes: float | None
+    log_every: int
+    preview: Mapping[str, Any]
+    checkpoint: Mapping[str, Any]
+    minutes: float = 0.0  # trained before this start
+    grid: str | None = None  # the newest preview, relative to the run
+    newest: checkpoints.Checkpoint | None = None
+    _failed_saves: int = 0
+    _saved: tuple[int, float] = (-1, 0.0)  # step and time of the last save
+    _started: float = field(default_factory=time.perf_counter)
+
+    def train(self, stop: StopRequest) -> str:
+        """Return "finished" or "stopped"; whatever ends it, the state is saved unless it is not finite."""
+        trainer = self.trainer
+        self._started = time.perf_counter()
+        self._saved = (trainer.steps, self._started)
+        with _bar(self.total, trainer.steps) as bar:
+            while trainer.steps < self.total and not stop.signal and not self._out_of_time():
+                batch = self.data.batch(trainer.steps)
+                self.recorder.add(trainer.step(batch), len(batch.x))
+                bar.update()
+                self._when_due(trainer.steps, bar)
+        if trainer.steps % self.log_every:
+            self._log(trainer.steps, None)
+        finished = not stop.signal
+        if finished or not self.preview["every"]:
+            self._preview(trainer.steps)
+        self._save(trainer.steps, last=True)
+        return "finished" if finished else "stopped"
+
+    def elapsed(self) -> float:
+        """Return the minutes trained, earlier starts included."""
+        return self.minutes + (time.perf_counter() - self._started) / 60
+
+    def _out_of_time(self) -> bool:
+        return self.max_minutes is not None and self.elapsed() >= self.max_minutes
+
+    def _when_due(self, step: int, bar: tqdm) -> None:
+        if step % self.log_every == 0 or step == 1:
+            self._log(step, bar)
+        if self.preview["every"] and step % self.preview["every"] == 0 and step < self.total:
+            self._preview(step)
+        every, (_, since) = self.checkpoint["every"], self._saved
+        late = time.perf_counter() - since > 60 * self.checkpoint["minutes"]
+        if step < self.total and ((every and step % every == 0) or late):
+            self._save(step)
+
+    def _log(self, step: int, bar: tqdm | None) -> None:
+        try:
+            self.trainer.check()
+        except Diverged as error:
+            raise self._explained(error) from None
+        line = self.recorder.record(step, learning_rate=self.trainer.learning_rate(), minutes=round(self.elapsed(), 3))
+        if bar is not None:
+            losses = {key.removesuffix("/loss"): f"{value:.3g}" for key, value in line.items() if key.endswith("/loss")}
+            bar.set_postfix({**losses, "images/s": f"{line['samples_per_second']:.0f}"}, refresh=False)
+
+    def _explained(self, error: Diverged) -> TrainingError:
+        good = self.newest.path if self.newest else None
+        back = f"The last good checkpoint is {good}." if good else "Nothing was saved yet."
+        return TrainingError(f"{error} {back} Try a smaller optimizer.lr or trainer.clip=1.")
+
+    def _preview(self, step: int) -> None:
+        if not isinstance(self.trainer.model, Samples) or self.data.spec.kind != "image":
+            return
+        n, classes = self.preview["n"], self.data.spec.classes
+        conditional = self.trainer.model.conditional
+        labels = torch.arange(n) % classes if conditional else None
+        with self.trainer.sampling() as model:
+            images = draw(model, n, labels, seed=self.trainer.seed, device=self.trainer.device.torch)  # type: ignore[arg-type]
+        name = f"samples/step-{step:08d}.png"
+        columns = default_columns(n, classes if conditional else 1)
+        about = {"step": str(step), "config": checkpoints.as_json(self.meta)}
+        try:
+            page = save_grid(images, self.run.directory / name, columns=columns, metadata=about)
+        except OSError as error:
+            tqdm.write(f"preview of step {step} not written: {error}", file=sys.stderr)
+            return
+        self.grid = name
+        if self.recorder.board:
+            self.recorder.board.picture(step, "samples", page)
+
+    def _save(self, step: int, *, last: bool = False) -> None:
+        if self._saved[0] == step and self.newest and self.newest.step == step:
+            return
+        self.trainer.check()
+        state = {"trainer": self.trainer.state_dict(), "minutes": self.elapsed()}
+        with self.trainer.sampling() as model:
+            tensors = {key: value.detach().clone() for key, value in model.state_dict().items()}
+        meta = {**self.meta, "step": step}
+        keep, milestone = self.checkpoint["keep"], self.checkpoint["milestone"]
+        try:
+            path = checkpoints.save(self.run.checkpoints, step, tensors, meta, state, keep=keep, every_nth=milestone)
+        except checkpoints.SaveError as error:
+            self._failed_saves += 1
+            self._saved = (step, time.perf_counter())
+            if last or self._failed_saves >= FAILED_SAVES:
+                raise
+            tqdm.write(f"{error} Training goes on; the next try is at the next checkpoint.", file=sys.stderr)
+            return
+        self._failed_saves, self._saved = 0, (step, time.perf_counter())
+        self.newest = checkpoints.Checkpoint(path, step, meta)
+
+
+def _bar(total: int, done: int) -> tqdm:
+    quiet = not sys.stderr.isatty()
+    interval = LINE_EVERY if quiet else 0.1
+    return tqdm(total=total, initial=done, unit="step", mininterval=interval, maxinterval=interval, dynamic_ncols=True)

@@ -1,0 +1,133 @@
+"""The help texts: static, so that they are there in no time."""
+
+from __future__ import annotations
+
+AIGC = """\
+aigc: train generative models from the shell.
+
+usage: aigc VERB [key=value ...]
+
+  train       train a model; the same command continues the run
+  sample      draw from a trained model
+  data        check or pack a data set
+  list        models, data sets, recipes and optimisers, one line each
+  show        the composed settings with their comments, and the model's size
+  completion  print a script for bash, zsh or fish that completes all of this
+
+first steps:
+  aigc train                              a GAN learns to draw digits, in about a minute
+  aigc sample ckpt=outputs/gan-glyphs     a grid of them
+  aigc train model=dcgan data=mnist       another model, other data
+  aigc VERB --help                        what else a verb takes
+
+flags:
+  -h, --help     this text
+  --version      the version
+"""
+
+FLAGS = """
+flags:
+  -h, --help         this text
+  --cfg job          print the composed settings as YAML (--resolve, --package PATH) and do nothing else
+  --info KIND        what Hydra knows: defaults, defaults-tree, config, searchpath, plugins
+  --config-dir DIR   a folder of your own with model/, data/, recipe/ ... that joins ours
+"""
+
+TRAIN = """\
+usage: aigc train [key=value ...]
+
+Train a model. The run is written to a folder that is named after the command; the same command continues it.
+
+what to train (aigc list):
+  model=gan            the model and its best-known settings
+  data=glyphs          the data set
+  recipe=NAME          all settings of a run that is known to work
+  optimizer=NAME       another optimiser than the model brings
+  schedule=constant    of the learning rate: constant, cosine
+
+often used (aigc show lists all, with their meaning):
+  steps=N  epochs=N  max_minutes=N     how long
+  batch_size=N  seed=N                 samples a step; everything random
+  device=auto  precision=auto          cpu, cuda, mps; fp32, bf16, fp16
+  data.root=PATH                       where the data lie
+  optimizer.lr=X                       learning rate; of one phase: optimizer.phases.critic.lr=X
+  name=NAME  output=outputs            the run's folder
+  restart=true                         start afresh; the old run is kept aside
+  init=CKPT                            start a new run from the weights of another
+
+examples:
+  aigc train model=dcgan data=image_folder data.root=photos data.size=64
+  aigc train -m model=gan,vae optimizer.lr=1e-4,2e-4      a sweep: four runs and a page that compares them
+""" + FLAGS.replace("\n  --cfg", "\n  -m, --multirun     a sweep: run every combination of key=a,b\n  --cfg")
+
+SAMPLE = """\
+usage: aigc sample ckpt=PATH [key=value ...]
+
+Draw from a trained model: a run's folder, a checkpoint's folder or a .safetensors file.
+
+often used:
+  n=64  grid=8x8  seed=0     how many, in how many rows and columns; the same seed draws the same samples
+  label=7                    of this class, where the model learnt classes
+  steps=50  guidance=2       diffusion: evaluations of the network, strength of the label
+  format=png                 png, jpeg, webp
+  files=true                 single files instead of one grid
+  interpolate=true           a walk through the latent space, as an animation
+  reconstruct=true           inputs over outputs (models with an encoder)
+  output=PATH                where to write
+
+examples:
+  aigc sample ckpt=outputs/gan-glyphs
+  aigc sample ckpt=outputs/gan-glyphs n=16 seed=3 output=digits.png
+""" + FLAGS
+
+DATA = """\
+usage: aigc data check|pack data=NAME [key=value ...]
+
+  check    print what the data are, what was rejected and why, and draw a grid of real samples
+  pack     decode the data once into the cache, without training
+
+often used:
+  data.root=PATH         where the data lie
+  data.size=64           side of the pictures
+  data.cache=PATH        where packs are kept
+
+examples:
+  aigc data check data=glyphs
+  aigc data pack data=image_folder data.root=photos data.size=64
+""" + FLAGS
+
+LIST = """\
+usage: aigc list [models|data|recipes|optimizers ...] [--config-dir DIR]
+
+Print what there is to choose from, one line each.
+"""
+
+SHOW = """\
+usage: aigc show [key=value ...] [--config-dir DIR]
+
+Print the settings that `aigc train` with the same overrides would use, each with its comment, and the number of
+parameters of each part of the model.
+
+examples:
+  aigc show
+  aigc show model=vae model.latent=2
+"""
+
+COMPLETION = """\
+usage: aigc completion bash|zsh|fish
+
+Print a script that completes verbs, choices (model=<TAB>), settings (optimizer.<TAB>), values and files.
+
+  bash:  aigc completion bash >> ~/.bashrc
+  zsh:   aigc completion zsh >> ~/.zshrc
+  fish:  aigc completion fish > ~/.config/fish/completions/aigc.fish
+"""
+
+MANUAL = {
+    "train": TRAIN,
+    "sample": SAMPLE,
+    "data": DATA,
+    "list": LIST,
+    "show": SHOW,
+    "completion": COMPLETION,
+}

@@ -1,0 +1,25 @@
+"""Ways of learning, one file each. The tables name them without importing torch."""
+
+from __future__ import annotations
+
+MODELS = {
+    "gan": "aigc_cli.models.gan:GAN",
+    "vae": "aigc_cli.models.vae:VAE",
+    "diffusion": "aigc_cli.models.diffusion:Diffusion",
+}
+
+LOSSES = {
+    "bce": "aigc_cli.models.adversarial:CrossEntropy",
+    "hinge": "aigc_cli.models.adversarial:Hinge",
+    "least_squares": "aigc_cli.models.adversarial:LeastSquares",
+}
+
+PENALTIES = {
+    "none": "aigc_cli.models.adversarial:none",
+    "r1": "aigc_cli.models.adversarial:r1",
+}
+
+SAMPLERS = {
+    "ancestral": "aigc_cli.samplers:ancestral",
+    "ddim": "aigc_cli.samplers:ddim",
+}

@@ -1,0 +1,92 @@
+"""Learn by maximising a lower bound of the likelihood: the variational autoencoder, arXiv:1312.6114.
+
+    log p(x) >= E_q(z|x) [log p(x|z)] - KL(q(z|x) || p(z)),    p(z) = N(0, I),    q(z|x) = N(mean, exp(log_variance))
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt
+from torch import Tensor
+
+from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
+from aigc_cli.models.likelihoods import LIKELIHOODS
+from aigc_cli.models.suitability import count_classes
+
+
+class VAE(Model):
+    """Encode data into a normal distribution of latents, and decode latents into a distribution of data."""
+
+    kinds = ("image", "audio")
+    generative = ("encoder", "decoder")
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        latent: Annotated[int, Gt(0)],
+        conditional: bool,
+        likelihood: Literal["bernoulli", "gaussian"],
+        beta: Annotated[float, Ge(0)],
+        encoder: Network,
+        decoder: Network,
+    ) -> None:
+        super().__init__()
+        classes = count_classes(spec, kinds=self.kinds, conditional=conditional)
+        self.spec, self.latent_size, self.conditional, self.beta = spec, latent, conditional, beta
+        self.encoder = encoder(Shapes(spec.shape, (2, latent), classes))
+        self.decoder = decoder(Shapes((latent,), spec.shape, classes))
+        self.likelihood = LIKELIHOODS[likelihood](spec)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the one update: every parameter descends the same bound."""
+        return (Phase("autoencoder", list(self.parameters()), self.loss),)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
+        """Return the negative bound, in nats per sample, summed over the sample's dimensions.
+
+        With beta other than 1 it bounds no likelihood, but trades sharpness for independent latents (beta-VAE, Higgins
+        et al. 2017).
+        """
+        x = self.spec.encode(batch.x)
+        mean, log_variance = self.posterior(x, batch.condition)
+        z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+        reconstruction = self.likelihood.nats(self.decode(z, batch.condition), x).mean()
+        divergence = kl(mean, log_variance).mean()
+        loss = reconstruction + self.beta * divergence
+        return loss, {"loss": loss.detach(), "reconstruction": reconstruction.detach(), "kl": divergence.detach()}
+
+    def posterior(self, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the mean and the log variance of q(z | x): (B, latent) each, float32."""
+        mean, log_variance = self.encoder(x, condition if self.conditional else None).float().unbind(1)
+        return mean, log_variance
+
+    def decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        """Return the decoder's output, the parameters of p(x | z): (B, *spec.shape)."""
+        return self.decoder(z, condition if self.conditional else None)
+
+    def latent(self, n: int, *, generator: torch.Generator) -> Tensor:
+        """Draw latents from the prior: (n, latent)."""
+        return torch.randn(n, self.latent_size, generator=generator, device=generator.device)
+
+    @torch.no_grad()
+    def render(self, latent: Tensor, condition: Tensor | None, *, generator: torch.Generator) -> Tensor:
+        """Return the mean of p(x | z), as stored integers: a draw would only add noise to every pixel."""
+        return self.spec.decode(self.likelihood.mean(self.decode(latent, condition)))
+
+    def sample(self, n: int, condition: Tensor | None, *, generator: torch.Generator) -> Tensor:
+        """Decode latents drawn from the prior."""
+        return self.render(self.latent(n, generator=generator), condition, generator=generator)
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Decode the posterior's mean."""
+        mean, _ = self.posterior(self.spec.encode(x), condition)
+        return self.spec.decode(self.likelihood.mean(self.decode(mean, condition)))
+
+
+def kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return KL(N(mean, exp(log_variance)) || N(0, I)) per sample, in nats: (B,); arXiv:1312.6114, appendix B."""
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2

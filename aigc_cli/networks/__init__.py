@@ -1,0 +1,17 @@
+"""Networks know tensors only: no losses, no models. The table names them without importing torch.
+
+A network is called with Shapes, positionally, and its keyword-only settings; its output is linear (no squashing), of
+the shape asked for. A generator, encoder or critic has forward(x, condition=None), a denoiser forward(x, time,
+condition=None).
+"""
+
+from __future__ import annotations
+
+NETWORKS = {
+    "mlp": "aigc_cli.networks.mlp:MLP",
+    "dcgan_generator": "aigc_cli.networks.dcgan:Generator",
+    "dcgan_critic": "aigc_cli.networks.dcgan:Critic",
+    "convolution_encoder": "aigc_cli.networks.convolution:Encoder",
+    "convolution_decoder": "aigc_cli.networks.convolution:Decoder",
+    "unet": "aigc_cli.networks.unet:UNet",
+}

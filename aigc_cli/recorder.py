@@ -1,0 +1,78 @@
+"""Collect what the steps report on the device, and write means to metrics.jsonl and TensorBoard at the log interval."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from aigc_cli.interfaces import Logs
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Recorder:
+    """Average logs between two records without waiting for the device."""
+
+    def __init__(self, write: Callable[[dict[str, Any]], None], board: Board | None) -> None:
+        self._write, self.board = write, board
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._samples, self._since = 0, time.perf_counter()
+
+    def add(self, logs: Logs, samples: int) -> None:
+        """Add one step's logs."""
+        self._samples += samples
+        for key, value in logs.items():
+            known = self._sums.get(key)
+            self._sums[key] = value.detach().float().clone() if known is None else known.add_(value.detach())
+            self._counts[key] = self._counts.get(key, 0) + 1
+
+    def record(self, step: int, **extra: Any) -> dict[str, Any]:
+        """Write the means since the last record; waits for the device once."""
+        keys = list(self._sums)
+        values = torch.stack([self._sums[key] for key in keys]).tolist() if keys else []
+        means = {key: value / self._counts[key] for key, value in zip(keys, values, strict=True)}
+        rate = self._samples / max(1e-9, time.perf_counter() - self._since)
+        line = {"step": step, **means, **extra, "samples_per_second": round(rate, 1)}
+        self._write(line)
+        if self.board:
+            self.board.scalars(step, {key: value for key, value in line.items() if key != "step"})
+        self._sums.clear()
+        self._counts.clear()
+        self._samples, self._since = 0, time.perf_counter()
+        return line
+
+
+class Board:
+    """Write TensorBoard events."""
+
+    def __init__(self, folder: Path, *, first_step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder), purge_step=first_step)
+
+    def scalars(self, step: int, values: dict[str, Any]) -> None:
+        for key, value in values.items():
+            self._writer.add_scalar(key, value, step)
+
+    def picture(self, step: int, name: str, image: Image) -> None:
+        import numpy
+
+        self._writer.add_image(name, numpy.asarray(image.convert("RGB")), step, dataformats="HWC")
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def open_board(folder: Path, *, first_step: int) -> Board | None:
+    """Return a board where the TensorBoard extra is installed, else None."""
+    try:
+        return Board(folder, first_step=first_step)
+    except ImportError:
+        return None

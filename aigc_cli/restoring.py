@@ -1,0 +1,70 @@
+"""Build the model that a checkpoint describes, trusting nothing that the file says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aigc_cli.checkpoints import Checkpoint, fit
+from aigc_cli.config import bind
+from aigc_cli.errors import CheckpointError, ConfigError
+from aigc_cli.interfaces import DataSpec, Model
+
+LARGEST_SAMPLE = 1 << 26  # values of one sample: a picture of 4,700 x 4,700
+SMALL = 1 << 28  # bytes that any model may take, buffers that are not stored included
+
+
+def restore(checkpoint: Checkpoint, device: torch.device) -> Model:
+    """Return the checkpoint's model with its weights, ready to sample; CheckpointError where they do not fit."""
+    spec = read_spec(checkpoint)
+    node = _config(checkpoint).get("model")
+    where = f"{checkpoint.path}: its config"
+    try:
+        make = bind("models", node if isinstance(node, Mapping) else {}, "model")
+        with torch.device("meta"):  # costs neither time nor memory, so that absurd sizes are found before they hurt
+            outline = make(spec)
+    except (ConfigError, RuntimeError, TypeError, OverflowError) as error:
+        raise CheckpointError(f"{where} does not build a model in this version of aigc: {error}") from error
+    tensors = checkpoint.tensors()
+    fit(outline, tensors, str(checkpoint.path))  # compares only
+    _refuse_absurd_size(outline, tensors, checkpoint)
+    model = make(spec)
+    fit(model, tensors, str(checkpoint.path))
+    return model.to(device).eval()
+
+
+def read_spec(checkpoint: Checkpoint) -> DataSpec:
+    """Return the spec of the data that the checkpoint's model has learnt."""
+    plain = checkpoint.meta.get("spec")
+    try:
+        spec = DataSpec.from_dict(plain)  # type: ignore[arg-type]
+        sound = all(type(size) is int and size > 0 for size in (*spec.shape, spec.levels)) and spec.levels <= 1 << 16
+        if sound and 0 < math.prod(spec.shape) <= LARGEST_SAMPLE and spec.kind in ("image", "audio", "text"):
+            return spec
+    except (KeyError, TypeError, ValueError, AttributeError):
+        pass
+    raise CheckpointError(f"{checkpoint.path}: its spec describes no data that aigc knows: {str(plain)[:200]}")
+
+
+def _config(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    config = checkpoint.meta.get("config")
+    if not isinstance(config, Mapping):
+        raise CheckpointError(f"{checkpoint.path}: its metadata carry no config, so it cannot be built again.")
+    return config
+
+
+def _refuse_absurd_size(outline: Model, tensors: dict[str, Tensor], checkpoint: Checkpoint) -> None:
+    """Raise where the config describes more than its tensors fill: a stranger's file must not take all memory."""
+    given = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    needed = sum(value.numel() * value.element_size() for value in outline.buffers()) + sum(
+        value.numel() * value.element_size() for value in outline.parameters()
+    )
+    if needed > max(2 * given, SMALL):
+        raise CheckpointError(
+            f"{checkpoint.path}: its config's model takes {needed / 2**30:.1f} GiB, its tensors {given / 2**30:.3f} "
+            "GiB: they are not of each other"
+        )

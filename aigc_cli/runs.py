@@ -1,0 +1,204 @@
+"""Own the folder of one run: its lock, its config, its figures. The same command continues it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aigc_cli import __version__
+from aigc_cli.errors import ConfigError
+from aigc_cli.files import atomic_write
+from aigc_cli.locks import FolderLock
+from aigc_cli.run_log import MetricsLog, read_metrics
+from aigc_cli.run_names import run_directory
+from aigc_cli.run_settings import RUN_ONLY, differing, plain
+
+if TYPE_CHECKING:
+    from aigc_cli.compose import Composed
+
+__all__ = ["RUN_ONLY", "Run", "read_config", "read_metrics", "read_summary", "run_directory"]
+
+
+class Run:
+    """Hold an open run. `continues` tells whether the folder was there before; close() lets go of it."""
+
+    def __init__(self, directory: Path, lock: FolderLock, continues: bool, warn: Callable[[str], object]) -> None:
+        self.directory = directory
+        self.continues = continues
+        self.checkpoints = directory / "checkpoints"
+        self.samples = directory / "samples"
+        self.metrics = MetricsLog(directory / "metrics.jsonl", warn)
+        self._lock = lock
+        self._warn = warn
+
+    @classmethod
+    def open(
+        cls,
+        composed: Composed,
+        directory: str | Path,
+        *,
+        restart: bool = False,
+        run_only: Iterable[str] = RUN_ONLY,
+        frozen: Mapping[str, str] | None = None,
+        warn: Callable[[str], object] = print,
+    ) -> Run:
+        """Create the run or continue it; call this once the config is known to be valid.
+
+        run_only: dotted prefixes of settings that may change when a run goes on.
+        frozen: of these, the ones that may not after all, with the reason ({"steps": "the schedule decays"}).
+        """
+        directory = Path(directory)
+        lock = _claim(directory, restart)
+        try:
+            continues = (directory / "config.yaml").exists()
+            if continues:
+                _refuse_changes(directory, composed, run_only, frozen or {})
+            run = cls(directory, lock, continues, warn)
+            atomic_write(directory / "config.yaml", _describe(composed))
+            run.checkpoints.mkdir(exist_ok=True)
+            run.samples.mkdir(exist_ok=True)
+        except OSError as error:
+            lock.release()
+            raise _unwritable(directory, error) from error
+        except ConfigError:
+            lock.release()
+            raise
+        return run
+
+    def rewind(self, step: int) -> None:
+        """Cut the figures back to the step that training resumes from (0: afresh)."""
+        self.metrics.rewind(step)
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Append one line, which has a "step", to metrics.jsonl; never fails."""
+        self.metrics.append(line)
+
+    def summarise(self, status: str, *, step: int, minutes: float, objective: float | None = None,
+                  error: str | None = None, grid: str | None = None) -> None:  # fmt: skip
+        """Write summary.json; status: running, finished, stopped or failed. Never fails."""
+        values = {"status": status, "objective": objective, "step": step, "minutes": round(minutes, 2)}
+        text = json.dumps({**values, "error": error, "grid": grid}, indent=2) + "\n"
+        try:
+            atomic_write(self.directory / "summary.json", text.encode())
+        except OSError as problem:
+            self._warn(f"{self.directory / 'summary.json'}: cannot be written ({problem.strerror}).")
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """Return what summarise() wrote last."""
+        return read_summary(self.directory)
+
+    def close(self) -> None:
+        """Close the files and let go of the lock."""
+        self.metrics.close()
+        self._lock.release()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_config(directory: str | Path) -> dict[str, Any]:
+    """Return what config.yaml holds: aigc (version), verb, command, choices, config."""
+    import yaml  # late: a fresh run has nothing to read
+
+    path = Path(directory) / "config.yaml"
+    try:
+        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{path} cannot be read ({reason}). Move the folder away, or type restart=true.") from error
+    if not isinstance(stored, dict) or not isinstance(stored.get("config"), dict):
+        raise ConfigError(f"{path} is no config that aigc wrote. Move the folder away, or type restart=true.")
+    return stored
+
+
+def read_summary(directory: str | Path) -> dict[str, Any] | None:
+    """Return a run's summary.json; None where there is none that can be read."""
+    try:
+        summary = json.loads((Path(directory) / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return summary if isinstance(summary, dict) else None
+
+
+def _claim(directory: Path, restart: bool) -> FolderLock:
+    """Make the folder if it is missing, prove that it can be written, and lock it."""
+    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    try:
+        _refuse_strangers(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory, prefix=".tmp-") as probe:
+            probe.write(b"\0" * 4096)
+        lock = FolderLock(directory)
+        if restart and (directory / "config.yaml").exists():
+            lock = _move_aside(directory, lock)
+    except OSError as error:
+        for folder in missing:  # deepest first; a failed start leaves no litter
+            try:
+                (folder / ".lock").unlink(missing_ok=True)
+                folder.rmdir()
+            except OSError:
+                break
+        raise _unwritable(directory, error) from error
+    return lock
+
+
+def _move_aside(directory: Path, lock: FolderLock) -> FolderLock:
+    number = 1
+    while (aside := directory.with_name(f"{directory.name}.old-{number}")).exists():
+        number += 1
+    os.rename(directory, aside)
+    try:
+        directory.mkdir(exist_ok=True)
+        return FolderLock(directory)
+    finally:
+        lock.release()
+
+
+def _refuse_strangers(directory: Path) -> None:
+    """Refuse a folder that holds things but no run; hidden files are what a killed start leaves."""
+    if not directory.is_dir() or (directory / "config.yaml").exists():
+        return
+    visible = sorted(entry.name for entry in directory.iterdir() if not entry.name.startswith("."))
+    if visible:
+        inside = ", ".join(visible[:3]) + (", ..." if len(visible) > 3 else "")
+        raise ConfigError(f"{directory} holds {inside} but no config.yaml: no run of aigc. Type another name=... .")
+
+
+def _refuse_changes(directory: Path, composed: Composed, run_only: Iterable[str], frozen: Mapping[str, str]) -> None:
+    stored = read_config(directory)["config"]
+    changes = differing(stored, composed.config, [path for path in run_only if path not in frozen])
+    if not changes:
+        return
+    reasons = {path: f" ({reason})" for path, reason in frozen.items()}
+    listed = "; ".join(f"{path}: {plain(old)} -> {plain(new)}{reasons.get(path, '')}"
+                       for path, (old, new) in changes.items())  # fmt: skip
+    raise ConfigError(
+        f"{directory} was trained with other settings: {listed}. To continue it, type the old ones; "
+        "to start afresh, add restart=true (the old run is kept aside) or another name=... ."
+    )
+
+
+def _describe(composed: Composed) -> bytes:
+    import yaml  # late: aigc --help reaches this module
+
+    stored = {
+        "aigc": __version__,
+        "verb": composed.verb,
+        "command": ["aigc", composed.verb, *composed.overrides],
+        "choices": dict(composed.choices),
+        "config": composed.config,
+    }
+    return yaml.safe_dump(stored, sort_keys=False, allow_unicode=True, width=120).encode()
+
+
+def _unwritable(directory: Path, error: OSError) -> ConfigError:
+    reason = error.strerror or str(error)
+    return ConfigError(f"{directory} cannot be written ({reason}). Choose another place: output=<folder>.")

@@ -1,0 +1,129 @@
+"""What `aigc sample` was asked for, checked as far as that goes without torch and without the checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aigc_cli.errors import ConfigError
+
+DEFAULT_N = {"samples": 64, "walk": 16, "reconstructions": 32, "manifold": 400}
+FLAGS = {"walk": "interpolate", "reconstructions": "reconstruct", "manifold": "manifold"}
+STILL, MOVING = ("png", "jpeg", "webp"), ("webp", "gif")
+LONGEST_GRID = 1000  # rows or columns
+LONGEST_SLUG = 80  # characters; a longer one is cut and gets a hash
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked wish for pictures."""
+
+    ckpt: Path
+    kind: str  # samples, walk, reconstructions or manifold
+    n: int
+    rounded: bool  # n is a default, which may grow until each class has its turn equally often
+    seed: int
+    labels: tuple[int | str, ...]  # as typed; empty: all classes in turn
+    columns: int | None
+    format: str
+    files: bool
+    frames: int
+    output: Path | None
+    batch_size: int
+    device: str
+    data: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)  # of the model's sampler, only those that were typed
+    slug: str = ""  # what of the command the file's name says
+
+
+def plain_request(
+    *, ckpt: str | None, kinds: Sequence[str], n: int | None, seed: int, label: Any, grid: str | None,
+    format: str | None, files: bool, frames: int, output: str | None, batch_size: int, device: str,
+    data: dict[str, Any], settings: dict[str, Any],
+) -> Request:
+    """Return the request, or raise ConfigError with every mistake that shows without opening anything."""
+    mistakes: list[str] = []
+    kind = kinds[0] if kinds else "samples"
+    if len(kinds) > 1:
+        flags = ", ".join(f"{FLAGS[each]}=true" for each in kinds)
+        mistakes.append(f"{FLAGS[kinds[1]]}: {flags} exclude each other. Type one of them.")
+    path = _checkpoint(ckpt, mistakes)
+    rows, columns = _grid(grid, files, mistakes)
+    if rows and n and n != rows * columns:
+        mistakes.append(f"n: given {n}, but grid={grid} holds {rows * columns}. Leave one of them out.")
+    labels = tuple(label) if isinstance(label, list) else () if label is None else (label,)
+    if isinstance(label, list) and not label:
+        mistakes.append("label: given an empty list, allowed: a class's name or index, or several as [0,1,2].")
+    place = Path(output).expanduser() if output else None
+    chosen = _format(kind, format, place, files, mistakes)
+    if kind != "samples":
+        mistakes += [f"files: not with {FLAGS[kind]}=true, which makes one picture. Leave one of them out."] * files
+    if kind == "reconstructions":
+        mistakes += [f"{key}: not with reconstruct=true, which draws nothing. Leave it out." for key in settings]
+    if kind == "manifold" and (rows != columns or (n and not rows and round(n**0.5) ** 2 != n)):
+        mistakes.append("n: a manifold is a square: allowed n=400, grid=20x20 and the like.")
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    typed = {"n": n, "seed": seed or None, "label": label, "grid": grid, **settings}
+    typed |= {"frames": frames if kind == "walk" and frames != 31 else None}
+    typed |= {"batch_size": batch_size if batch_size != 64 else None}
+    return Request(
+        ckpt=path, kind=kind, n=n or rows * columns or DEFAULT_N[kind], rounded=not (n or rows), seed=seed,
+        labels=labels, columns=columns or None, format=chosen, files=files, frames=frames, output=place,
+        batch_size=batch_size, device=device, data=data, settings=settings, slug=_slug(typed),
+    )
+
+
+def _checkpoint(ckpt: str | None, mistakes: list[str]) -> Path:
+    path = Path(ckpt or "").expanduser()
+    if ckpt and path.exists():
+        return path
+    said = f"no such file or folder: {ckpt}" if ckpt else "not set"
+    runs = sorted(Path("outputs").glob("*/checkpoints"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    hint = f"Type ckpt={runs[0].parent}" if runs else "Train one first: aigc train"
+    mistakes.append(f"ckpt: {said}; allowed: a run's folder, a checkpoint's folder or a .safetensors file. {hint}")
+    return path
+
+
+def _grid(grid: str | None, files: bool, mistakes: list[str]) -> tuple[int, int]:
+    if grid is None:
+        return 0, 0
+    match = re.fullmatch(r"(\d{1,4})[xX](\d{1,4})", grid)
+    rows, columns = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not (0 < rows <= LONGEST_GRID and 0 < columns <= LONGEST_GRID):
+        mistakes.append(f"grid: given {grid!r}, allowed: rows x columns, each 1 to {LONGEST_GRID}, such as grid=8x8.")
+    if files:
+        mistakes.append("grid: not with files=true, which makes no grid. Leave one of them out.")
+    return rows, columns
+
+
+def _format(kind: str, format: str | None, output: Path | None, files: bool, mistakes: list[str]) -> str:
+    """Return the format that is asked for by name or by the output's suffix, or the default of the kind."""
+    allowed = MOVING if kind == "walk" else STILL
+    what = "a walk is an animation" if kind == "walk" else "only a walk moves"
+    suffix = output.suffix[1:].lower().replace("jpg", "jpeg") if output and not output.is_dir() else ""
+    if suffix and files:
+        mistakes.append(f"output: given {output}, but files=true makes a folder. Type a name without {output.suffix}")
+    elif suffix and suffix not in allowed:
+        endings = ", ".join(f".{each}" for each in allowed)
+        mistakes.append(f"output: given {output}, allowed: a folder or a name that ends in {endings} ({what}).")
+    elif suffix and format and format != suffix:
+        mistakes.append(f"format: given {format}, but output={output} says {suffix}. Leave one of them out.")
+    if format and format not in allowed:
+        hint = " Type interpolate=true for an animation." if format == "gif" else ""
+        mistakes.append(f"format: given {format}, allowed: {', '.join(allowed)} ({what}).{hint}")
+    return format or suffix or allowed[0]
+
+
+def _slug(typed: dict[str, Any]) -> str:
+    """Say settings that were typed in letters fit for a file's name."""
+    shown = {key: value for key, value in typed.items() if value is not None}
+    words = [f"{key}-{'+'.join(map(str, value)) if isinstance(value, list) else value}" for key, value in shown.items()]
+    slug = "".join("-" + re.sub(r"[^\w.+-]+", "_", word) for word in words)
+    if len(slug) <= LONGEST_SLUG and all(re.fullmatch(r"[\w.+-]*", word) for word in words):
+        return slug
+    return f"{slug[:LONGEST_SLUG]}-{hashlib.sha256(repr(shown).encode()).hexdigest()[:8]}"

@@ -1,0 +1,42 @@
+"""Stop between two steps: signals ask, the loop obeys after it has saved."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import FrameType
+
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class StopRequest:
+    """Note the first Ctrl-C or SIGTERM; let the second one kill as usual."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._previous: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in EXIT_CODES:
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.signal = signal.Signals(number)
+        self._restore()
+        sys.stderr.write(f"\n{self.signal.name}: saving after this step; once more stops at once.\n")
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._previous.clear()
+
+    @property
+    def exit_code(self) -> int:
+        """Return what the shell expects of a process that a signal ended."""
+        return EXIT_CODES[self.signal] if self.signal else 0

@@ -1,0 +1,68 @@
+"""Say values, types and near misses in the words of an error message."""
+
+from __future__ import annotations
+
+import collections.abc
+import difflib
+import math
+import pathlib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Union
+
+GROUP = "a group of settings"
+_WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false", type(None): "null"}
+_WORDS |= {dict: GROUP, Mapping: GROUP, list: "list", pathlib.Path: "path"}
+_PLURALS = {"whole number": "whole numbers", "number": "numbers", "text": "texts", "path": "paths"}
+_SYMBOLS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "a multiple of"}
+_SYMBOLS |= {"min_length": "of length >=", "max_length": "of length <="}
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" where something known is close to the word, else nothing."""
+    close = difflib.get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def given(value: Any) -> str:
+    """Show a value and what it is: 'abc' (text)."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return f"{str(value).lower()} (true/false)"
+    if isinstance(value, str):
+        return f"{value!r} (text)"
+    if isinstance(value, Mapping):
+        return f"{GROUP} ({', '.join(map(str, value)) or 'empty'})"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} (not finite)"
+    return str(value)
+
+
+def allowed(hint: Any) -> str:
+    """Say a type and its ranges: number > 0."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return " ".join([allowed(arguments[0]), *_range(arguments[1:])])
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(allowed(argument) for argument in arguments))
+    if origin is Literal:
+        return ", ".join("null" if value is None else str(value) for value in arguments)
+    if origin in (dict, collections.abc.Mapping):
+        return GROUP
+    if origin is tuple and arguments[-1:] != (...,):
+        return "[" + ", ".join(allowed(argument) for argument in arguments) + "]"
+    if origin in (list, tuple, collections.abc.Sequence):
+        singular, _, rest = allowed(arguments[0]).partition(" >")
+        return "list of " + _PLURALS.get(singular, singular) + (f" >{rest}" if rest else "")
+    return _WORDS.get(hint, getattr(hint, "__name__", "anything"))
+
+
+def _range(metadata: Iterable[Any]) -> list[str]:
+    words = []
+    for item in metadata:
+        for part in getattr(item, "metadata", None) or [item]:  # pydantic's Field(gt=0) carries several
+            bounds = {symbol: getattr(part, attribute, None) for attribute, symbol in _SYMBOLS.items()}
+            words += [f"{s} {b}" for s, b in bounds.items() if b is not None and (b, s) != (0, "of length >=")]
+    return [" and ".join(words)] if words else []
