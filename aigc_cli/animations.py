@@ -25,7 +25,7 @@ SAMPLED_FRAMES = 16  # a GIF has one palette for all frames, made from this many
 
 
 def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
-    """Turn latents (N, ...) on the great circle: on the straight line their norm would be untypical (arXiv:1609.04468)."""
+    """Turn latents (N, ...) on the great circle: a straight line leaves the typical norm (arXiv:1609.04468)."""
     import torch
 
     a, b = start.flatten(1), end.flatten(1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ WEIGHTS, STATE, MANIFEST = "model.safetensors", "trainer.pt", "manifest.json"
 HEADER_LIMIT = 100_000_000  # bytes; safetensors' own limit
 # What torch.load(weights_only=True) was seen to raise on files that are none of its own.
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError,
-              AttributeError, ArithmeticError, ImportError, AssertionError, MemoryError)  # fmt: skip
+              AttributeError, ArithmeticError, ImportError, AssertionError, MemoryError, struct.error)  # fmt: skip
 
 
 class NewerFormatError(CheckpointError):
@@ -53,7 +55,8 @@ class Checkpoint:
         verify(self.path, (STATE,))
         file = self.path / STATE
         try:
-            state = torch.load(file, weights_only=True, map_location="cpu")
+            with warnings.catch_warnings(action="ignore"):  # torch warns of protocols that no file of ours has
+                state = torch.load(file, weights_only=True, map_location="cpu")
         except UNREADABLE as error:
             raise CheckpointError(f"{file} cannot be read safely: {_first_line(error)}.") from error
         if not isinstance(state, dict):

@@ -56,12 +56,12 @@ def _resolve_folder(path: Path, warn: Warn) -> Checkpoint:
         try:
             return open_folder(folders[step])
         except CheckpointError as error:
-            if len(folders) == 1:
+            if len(folders) == 1 or isinstance(error, NewerFormatError):
                 raise
             warn(f"{error} Trying the checkpoint before it.")
     if folders:
         raise CheckpointError(f"{checkpoints}: none of its {len(folders)} checkpoints is whole.")
-    runs = sorted(run.parent.name for run in path.glob("*/checkpoints"))
+    runs = sorted(place.parent.name for place in path.glob("*/checkpoints") if step_folders(place))
     hint = f" It holds runs; name one of them: {', '.join(runs[:8])}." if runs else ""
     raise CheckpointError(f"{path} holds no checkpoint yet.{hint}")
 
@@ -103,7 +103,7 @@ def _did_you_mean(path: Path) -> str:
     places = [path.parent] if path.parent.is_dir() else []
     places += [folder for folder in (Path("outputs"),) if folder.is_dir() and folder not in places]
     known = {entry.name: entry for place in places for entry in sorted(place.iterdir())
-             if not entry.name.startswith(".") and (entry.is_dir() or entry.suffix == ".safetensors")}  # fmt: skip
+             if (entry / "checkpoints").is_dir() or entry.suffix == ".safetensors"}  # fmt: skip
     near = difflib.get_close_matches(path.name, known, n=1, cutoff=0.5)
     if near:
         return f" Did you mean {known[near[0]]}?"

@@ -112,8 +112,8 @@ def read_arguments(verb: str, words: Sequence[str]) -> Arguments:
     """Sort flags from overrides."""
     arguments = Arguments()
     rest = list(words)
-    if verb in SUB_VERBS and rest and rest[0] in SUB_VERBS[verb]:
-        arguments.overrides.append(f"action={rest.pop(0)}")
+    if verb in SUB_VERBS:
+        arguments.overrides.append(f"action={_sub_verb(verb, rest)}")
     while rest:
         word = rest.pop(0)
         flag, equals, value = word.partition("=")
@@ -133,7 +133,19 @@ def read_arguments(verb: str, words: Sequence[str]) -> Arguments:
     return arguments
 
 
+def _sub_verb(verb: str, rest: list[str]) -> str:
+    word = rest[0] if rest else ""
+    if word in SUB_VERBS[verb]:
+        return rest.pop(0)
+    from aigc_cli.wording import suggestion
+
+    ways = " or ".join(f"`aigc {verb} {sub_verb}`" for sub_verb in SUB_VERBS[verb])
+    raise ConfigError(f"{verb}: say what to do, {ways}.{suggestion(word, SUB_VERBS[verb])}")
+
+
 def _value(flag: str, rest: list[str]) -> str:
     if not rest:
-        raise ConfigError(f"{flag}: a value must follow, such as {flag} {'job' if flag in ('--cfg', '-c') else 'NAME'}.")
+        raise ConfigError(
+            f"{flag}: a value must follow, such as {flag} {'job' if flag in ('--cfg', '-c') else 'NAME'}."
+        )
     return rest.pop(0)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from aigc_cli.composition import compose_plain, config_folders, package_of
 from aigc_cli.config import bind, check, load
 from aigc_cli.errors import ConfigError
 from aigc_cli.overrides import Groups, Override, check_group, check_key, check_type, lookup, read
@@ -34,43 +32,33 @@ class Composed:
     config: dict[str, Any]
     defaults: dict[str, Any]  # the same choices without the command line's values: what differs is what the user set
     choices: dict[str, str | None]  # {"model": "dcgan", "model/network@model.generator": ..., "recipe": None}
-    overrides: list[str]  # as typed
+    overrides: list[str]  # as typed, without pluses, short forms of choices written out
     swept: tuple[str, ...] = ()  # the keys that the sweep varies which this is a job of
 
 
-def configs_folder() -> Path:
-    """Return the folder of configs: inside the package when installed, beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    for folder in (package / "configs", package.parent / "configs"):
-        if (folder / "train.yaml").is_file():
-            return folder
-    raise ConfigError(f"configs: not found beside {package}; install aigc again: pip install --force-reinstall aigc.")
-
-
-def config_folders(config_dir: str | Path | None = None) -> list[Path]:
-    """Return our folder of configs and the user's own."""
-    if config_dir is None:
-        return [configs_folder()]
-    folder = Path(config_dir).expanduser().resolve()
-    if not folder.is_dir():
-        raise ConfigError(
-            f"--config-dir: no folder {str(config_dir)!r}; it holds model/NAME.yaml, recipe/NAME.yaml, ..."
-        )
-    return [configs_folder(), folder]
-
-
 def compose(
-    verb: str, overrides: Sequence[str], *, config_dir: str | Path | None = None, swept: Iterable[str] = ()
+    verb: str,
+    overrides: Sequence[str],
+    *,
+    config_dir: str | Path | None = None,
+    swept: Iterable[str] = (),
+    complete: bool = True,
 ) -> Composed:
-    """Return the composed config of a verb, or raise one ConfigError that lists every mistake, a line each."""
+    """Return the composed config of a verb, or raise one ConfigError that lists every mistake, a line each.
+
+    complete: whether settings that nobody set are a mistake.
+    """
     folders = tuple(config_folders(config_dir))
     mistakes: list[str] = []
     typed = checked_overrides(verb, read(overrides, Groups(folders), mistakes), folders, mistakes)
     choices = tuple(o.choice for o in typed if o.group)
-    config, chosen = _hydra(verb, choices + tuple(o.setting for o in typed if not o.group), folders)
-    defaults, _ = _hydra(verb, choices, folders)
+    config, chosen = compose_plain(verb, choices, folders, [o.setting for o in typed if not o.group])
+    defaults, _ = compose_plain(verb, choices, folders)
     composed = Composed(verb, config, defaults, chosen, [o.normal for o in typed], tuple(swept))
-    mistakes += unset_or_wrong(composed)
+    unset, wrong = unset_and_wrong(composed, ours=len(folders) == 1)
+    if unset and complete:
+        mistakes.append(f"still to be set: {' '.join(f'{key}=...' for key in unset)}")
+    mistakes += wrong
     if mistakes:
         raise ConfigError("\n".join(dict.fromkeys(mistakes)))
     return composed
@@ -84,16 +72,17 @@ def checked_overrides(
     single = [override for override in typed if not _is_misplaced(override, mistakes)]
     found = [override for override in single if override.group and check_group(override, groups, mistakes)]
     choices = _existing(verb, found, folders, mistakes)
-    config, chosen = _hydra(verb, tuple(o.choice for o in choices), folders)
-    keys = {choice.partition("@")[2]: choice for choice in chosen if "@" in choice}
+    config, chosen = compose_plain(verb, tuple(o.choice for o in choices), folders)
+    keys = {package_of(choice): choice for choice in chosen if "." in package_of(choice)}
     settings = []
     for override in [override for override in single if not override.group]:
         if override.key in keys and isinstance(override.value, str):  # model.loss=hinge is short for the whole key
-            longer = replace(override, key=keys[override.key], group=True)
+            key = keys[override.key]
+            longer = replace(override, typed=f"{key}={override.raw}", key=key, group=True)
             choices += [longer] if check_group(longer, groups, mistakes) else []
         else:
             settings.append(override)
-    config, chosen = _hydra(verb, tuple(o.choice for o in choices), folders)
+    config, chosen = compose_plain(verb, tuple(o.choice for o in choices), folders)
     touched = [override.key for override in settings]
     for override in settings:
         wrong = check_key(override.key, config, touched) or _type_mistake(override, config)
@@ -116,86 +105,51 @@ def _is_misplaced(override: Override, mistakes: list[str]) -> bool:
 
 def _existing(verb: str, typed: Sequence[Override], folders: tuple[Path, ...], mistakes: list[str]) -> list[Override]:
     """Return the choices that this verb, then this model, offers."""
+    try:
+        compose_plain(verb, tuple(override.choice for override in typed), folders)
+        return list(typed)
+    except ConfigError:  # one of them does not exist here: find out which
+        pass
     kept: list[Override] = []
     for nested in (False, True):  # which networks there are to choose is known once the model is
-        these = [override for override in typed if ("@" in override.key) is nested]
-        known = _hydra(verb, tuple(o.choice for o in kept), folders)[1] if these else {}
-        offered = [choice for choice in known if ("@" in choice) is nested and choice != "pair"]
+        these = [override for override in typed if ("/" in override.key) is nested]
+        known = compose_plain(verb, tuple(o.choice for o in kept), folders)[1] if these else {}
+        offered = [choice for choice in known if ("/" in choice) is nested and choice != "pair"]
         for override in these:
             if override.key in known:
                 kept.append(override)
                 continue
-            hint = suggestion(override.key, offered)
-            mistakes.append(f"{override.key}: no such choice here.{hint} There are: {', '.join(offered) or 'none'}.")
+            where = "this composition" if nested else f"`aigc {verb}`"
+            hint, known_here = suggestion(override.key, offered), ", ".join(offered) or "none"
+            mistakes.append(f"{override.key}: {where} has no such choice.{hint} It has: {known_here}.")
     return kept
 
 
 def _type_mistake(override: Override, config: Mapping[str, Any]) -> str | None:
-    top, default = override.key.partition(".")[0], lookup(config, override.key)
-    signed = top in SIGNED or top == override.key
+    default = lookup(config, override.key)
+    top, _, rest = override.key.partition(".")
+    signed = not rest or (top in SIGNED and rest not in ELSEWHERE.get(top, ()))
     if override.prefix == "~" or (signed and not isinstance(default, Mapping)):
         return None  # a signature that needs no torch will say it better
     return check_type(override.key, override.value, default)
 
 
-@functools.lru_cache(maxsize=64)
-def _composition(verb: str, overrides: tuple[str, ...], folders: tuple[Path, ...]) -> tuple[dict, dict]:
-    from hydra import compose as hydra_compose
-    from omegaconf import DictConfig, OmegaConf, open_dict
+def unset_and_wrong(composed: Composed, *, ours: bool) -> tuple[list[str], list[str]]:
+    """Return what is left unset, and what the signatures that need no torch say: verb, data, optimiser, schedule.
 
-    with hydra_ready(folders[0]):
-        config = hydra_compose(verb, [*searchpath(folders), *overrides], return_hydra_config=True)
-        choices = OmegaConf.to_container(config.hydra.runtime.choices)
-        assert isinstance(choices, dict)
-        with open_dict(config):
-            del config["hydra"]
-        assert isinstance(config, DictConfig)
-        plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    if "pair" in choices and not any((folder / "pair" / f"{choices['pair']}.yaml").is_file() for folder in folders):
-        choices["pair"] = None  # it is optional: Hydra names it, whether or not it exists
-    return plain, {key: value for key, value in choices.items() if not key.startswith("hydra/")}
-
-
-def _hydra(verb: str, overrides: tuple[str, ...], folders: tuple[Path, ...]) -> tuple[dict, dict]:
-    """Compose, with Hydra's words cut to their first lines where a YAML of ours or the user's is wrong."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    try:
-        return deepcopy(_composition(verb, overrides, folders))
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        said = " ".join(line.strip() for line in str(error).splitlines()[:4] if line.strip())
-        raise ConfigError(f"configs: {said}") from error
-
-
-@contextmanager
-def hydra_ready(folder: Path) -> Iterator[None]:
-    """Point Hydra's compose API at a folder, whatever Hydra did before in this process."""
-    from hydra import initialize_config_dir
-
-    with initialize_config_dir(str(folder), version_base="1.3"):
-        yield
-
-
-def searchpath(folders: Sequence[Path]) -> list[str]:
-    """Return the override by which the user's own folders join."""
-    own = ",".join("'file://{}'".format(str(folder).replace("'", "\\'")) for folder in folders[1:])
-    return [f"hydra.searchpath=[{own}]"] if own else []
-
-
-def unset_or_wrong(composed: Composed) -> list[str]:
-    """Return what is left unset, and what the signatures that need no torch say: verb, data, optimiser, schedule."""
+    ours: whether all files are. Such data that nobody set anything of are right: a test says so, and importing
+    what reads them takes longer than all the rest.
+    """
     config = composed.config
     unset = sorted(_unset(config))
     said = _said_by(check, load(VERBS[composed.verb]), config, "")
+    plain = ours and not composed.choices.get("recipe") and not composed.choices.get("pair")
     for key, table in SIGNED.items():
         node = config.get(key)
-        if isinstance(node, Mapping) and "name" in node:
+        tested = plain and key == "data" and node == composed.defaults.get(key)
+        if isinstance(node, Mapping) and "name" in node and not tested:
             said += check_node(key, table, node)
-    wrong = [line for line in said if line.partition(":")[0] not in unset]
-    return [f"still to be set: {' '.join(f'{key}=...' for key in unset)}", *wrong] if unset else wrong
+    return unset, [line for line in said if line.partition(":")[0] not in unset]
 
 
 def check_node(key: str, table: str, node: Mapping[str, Any]) -> list[str]:

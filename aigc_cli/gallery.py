@@ -34,16 +34,21 @@ class Gallery:
     """Pair a model with a request, checked against each other, and write what comes of it."""
 
     def __init__(self, model: Model, request: Request, config: Mapping[str, Any], device: torch.device) -> None:
-        self.model, self.request, self.config, self.device = model, request, config, device
+        self.model: Any = model  # what it can do is asked of the protocols
+        self.request, self.config, self.device = request, config, device
         self.spec: DataSpec = model.spec
         self.name = str(config["model"]["name"])
         self._refuse_what_the_model_cannot()
         self.settings = self._checked_settings()
-        self.chosen = choose_labels(request.labels, model)
-        turn = len(self.chosen)
-        self.n = math.ceil(request.n / turn) * turn if request.rounded and 1 < turn <= request.n else request.n
+        of_data = request.kind == "reconstructions"  # labels then say which data to take
+        known = bool(request.labels) if of_data else self.model.conditional
+        self.chosen = choose_labels(request.labels, self.spec, known=known)
         if request.kind == "manifold":
-            self.n = math.isqrt(request.n) ** 2
+            if len(request.labels) > 1:
+                raise ConfigError("label: a manifold shows one class. Type one, such as label=0.")
+            self.chosen = self.chosen[:1]
+        turn = 1 if of_data else len(self.chosen)
+        self.n = math.ceil(request.n / turn) * turn if request.rounded and 1 < turn <= request.n else request.n
         self.columns = request.columns or default_columns(self.n, turn)
         self._refuse_absurd_sizes()
 
@@ -67,13 +72,13 @@ class Gallery:
 
     def next_idea(self) -> str:
         """Return settings that are worth typing next."""
-        ideas = []
+        ideas, conditional = [], self.model.conditional
         if isinstance(self.model, Renders):
             ideas += ["interpolate=true"] + ["manifold=true"] * (self._latent_shape() == (2,))
         ideas += ["reconstruct=true"] * isinstance(self.model, Reconstructs)
         done = [f"{FLAGS.get(self.request.kind)}=true"]
-        if self.spec.condition and self.model.conditional and not self.request.labels:
-            ideas.append(f"label={self.spec.condition.names[-1]}")
+        if self.spec.condition and conditional and not self.request.labels:
+            ideas.append(f"label={self.spec.classes - 1}")
         return next((idea for idea in ideas if idea not in done), f"seed={self.request.seed + 1}")
 
     def _samples(self) -> np.ndarray:
@@ -119,7 +124,7 @@ class Gallery:
     def _reconstructions(self) -> np.ndarray:
         """Return rows of data, each followed by the row of what the model makes of them."""
         x, labels = held_out(self.config, self.request.data, self.spec, self.n, seed=self.request.seed,
-                             classes=self.chosen if self.request.labels else ())
+                             classes=self.chosen)
         self.n = len(x)
         self.columns = min(self.request.columns or default_columns(2 * self.n), self.n)
         made = []
@@ -128,8 +133,7 @@ class Gallery:
             condition = labels[part].to(self.device) if self.model.conditional and labels is not None else None
             with torch.no_grad():
                 made.append(self.model.reconstruct(x[part].to(self.device), condition).cpu())
-        rows = zip(shown(x, self.spec), shown(torch.cat(made), self.spec), strict=True)
-        return interleave(*(np.stack(side) for side in zip(*rows, strict=True)), self.columns)
+        return interleave(shown(x, self.spec), shown(torch.cat(made), self.spec), self.columns)
 
     def _condition(self, n: int) -> Tensor | None:
         return torch.tensor([self.chosen[i % len(self.chosen)] for i in range(n)]) if self.chosen else None
@@ -151,7 +155,7 @@ class Gallery:
 
     def _refuse_what_the_model_cannot(self) -> None:
         kind, flag = self.request.kind, FLAGS.get(self.request.kind)
-        if self.spec.kind != "image" or self.spec.shape[0] not in (1, 3):
+        if self.spec.kind != "image" or len(self.spec.shape) != 3 or self.spec.shape[0] not in (1, 3):
             given = f"a model of {self.spec.kind} {self.spec.shape}"
             raise ConfigError(f"ckpt: {given}; aigc sample shows pictures of 1 or 3 channels.")
         if not isinstance(self.model, ABILITIES[kind]):
@@ -167,7 +171,8 @@ class Gallery:
         if self.request.files:
             return
         n = 2 * self.n if self.request.kind == "reconstructions" else self.n
-        width, height = grid_size(n, *self.spec.shape[1:], self.columns)
+        _, height, width = self.spec.shape
+        width, height = grid_size(n, height, width, self.columns)
         frames = self.request.frames if self.request.kind == "walk" else 1
         side = LONGEST_SIDE[FORMATS[self.request.format]]
         if width * height * frames > MOST_PIXELS or max(width, height) > side:
@@ -176,9 +181,9 @@ class Gallery:
                               "all. Type a smaller n" + ", or files=true." * (self.request.kind == "samples"))
 
 
-def choose_labels(labels: tuple[int | str, ...], model: Model) -> list[int]:
-    """Return the classes that take turns; none where the model knows none."""
-    names = model.spec.condition.names if model.spec.condition and model.conditional else ()
+def choose_labels(labels: tuple[int | str, ...], spec: DataSpec, *, known: bool) -> list[int]:
+    """Return the classes that take turns; none where none are known."""
+    names = spec.condition.names if spec.condition and known else ()
     if not names and labels:
         raise ConfigError("label: this model was trained without labels. Leave label out, or train one: "
                           "aigc train model.conditional=true")
@@ -191,6 +196,7 @@ def _index(label: int | str, names: tuple[str, ...]) -> int:
         return names.index(str(label))
     if isinstance(label, int) and 0 <= label < len(names):
         return label
+    names = tuple(name if name.isprintable() else ascii(name) for name in names)  # a file's words reach a terminal
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     allowed = f"0 to {len(names) - 1}, or {', '.join(names[:MOST_NAMES])}{more}"
     raise ConfigError(f"label: no class {label!r}.{suggestion(str(label), names)} Allowed: {allowed}.")

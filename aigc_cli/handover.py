@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from aigc_cli.compose import checked_overrides, config_folders, searchpath
+from aigc_cli.compose import checked_overrides
+from aigc_cli.composition import config_folders, searchpath
 from aigc_cli.errors import ConfigError
 from aigc_cli.overrides import Groups, Override, read
 
@@ -23,7 +26,7 @@ LONG = {"-c": "--cfg", "-i": "--info", "-p": "--package"}
 def ask_hydra(verb: str, overrides: Sequence[str], flags: Sequence[str], config_dir: str | Path | None) -> int:
     """Let Hydra print what --cfg or --info ask for."""
     flags = [LONG.get(flag, flag) for flag in flags]
-    for flag, value in zip(flags, flags[1:], strict=False):
+    for flag, value in itertools.pairwise(flags):
         if flag in KINDS and value not in KINDS[flag]:
             raise ConfigError(f"{flag}: given {value!r}, allowed: {', '.join(KINDS[flag])}.")
     if not KINDS.keys() & set(flags):
@@ -42,13 +45,17 @@ def hydra_form(override: Override) -> str:
     return override.choice if override.group else override.setting
 
 
-def run_hydra(verb: str, task: Callable[..., Any], arguments: Sequence[str], folders: Sequence[Path]) -> None:
+def run_hydra(
+    verb: str, task: Callable[..., Any], arguments: Sequence[str], folders: Sequence[Path], *flags: str
+) -> None:
     """Run hydra.main on a task with these arguments in place of the command line's."""
     import hydra
 
-    before = sys.argv
-    sys.argv = ["aigc", *searchpath(folders), *QUIET, *arguments]
+    root = logging.getLogger()
+    before, handlers, level = sys.argv, root.handlers[:], root.level
+    sys.argv = ["aigc", *flags, *searchpath(folders), *QUIET, *arguments]
     try:
         hydra.main(version_base="1.3", config_path=str(folders[0]), config_name=verb)(task)()
     finally:
-        sys.argv = before
+        sys.argv, root.handlers[:] = before, handlers  # --info logs its answer by a handler that would stay
+        root.setLevel(level)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,11 +36,13 @@ def held_out(
 
 
 def _node(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the checkpoint's data settings with the user's changes; where to write is not the checkpoint's to say."""
+    """Return the checkpoint's data settings with the user's changes; a file from elsewhere makes no folders here."""
     node = config.get("data")
     if not isinstance(node, Mapping):
         raise CheckpointError("ckpt: its config names no data, so there is nothing to reconstruct.")
     if changes.get("root") is not None and "root" not in node:
         raise ConfigError(f"data.root: '{node.get('name')}' is not read from a folder. Leave it out.")
     typed = {key: value for key, value in changes.items() if value is not None}
-    return {**node, "augment": [], "cache": None, **typed}
+    cache = node.get("cache")
+    cache = cache if isinstance(cache, str) and Path(cache).expanduser().is_dir() else None
+    return {"workers": None, "max_bad": 0.01, **node, "augment": [], "cache": cache, **typed}

@@ -70,5 +70,5 @@ class FolderLock:
             who = f"process {owner['pid']} on {owner['host']} since {owner['since']}"
         except (OSError, ValueError, KeyError, TypeError):
             who = "another process"  # it took the lock a moment ago and has not written its name yet
-        folder = self.path.parent
-        return f"{folder}: this run is already being trained by {who}. Wait for it, stop it, or type another name=... ."
+        way_out = "Wait for it, stop it, or give this one a name (name=...)."
+        return f"{self.path.parent}: this run is already being trained by {who}. {way_out}"

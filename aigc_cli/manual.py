@@ -60,7 +60,8 @@ examples:
   aigc train -m model=gan,vae optimizer.lr=1e-4,2e-4      a sweep: four runs and a page that compares them
 """ + FLAGS.replace("\n  --cfg", "\n  -m, --multirun     a sweep: run every combination of key=a,b\n  --cfg")
 
-SAMPLE = """\
+SAMPLE = (
+    """\
 usage: aigc sample ckpt=PATH [key=value ...]
 
 Draw from a trained model: a run's folder, a checkpoint's folder or a .safetensors file.
@@ -78,9 +79,12 @@ often used:
 examples:
   aigc sample ckpt=outputs/gan-glyphs
   aigc sample ckpt=outputs/gan-glyphs n=16 seed=3 output=digits.png
-""" + FLAGS
+"""
+    + FLAGS
+)
 
-DATA = """\
+DATA = (
+    """\
 usage: aigc data check|pack data=NAME [key=value ...]
 
   check    print what the data are, what was rejected and why, and draw a grid of real samples
@@ -94,7 +98,9 @@ often used:
 examples:
   aigc data check data=glyphs
   aigc data pack data=image_folder data.root=photos data.size=64
-""" + FLAGS
+"""
+    + FLAGS
+)
 
 LIST = """\
 usage: aigc list [models|data|recipes|optimizers ...] [--config-dir DIR]

@@ -25,12 +25,13 @@ class Override:
     raw: str | None  # what stands behind the first `=`, quoted where the grammar needs it
     value: Any  # the plain value; for a sweep the list of its values (of an interval: its ends)
     sweep: bool = False
+    texts: tuple[str, ...] = ()  # the values of a sweep, as they would be typed one by one
     group: bool = False  # chooses a file of a group
 
     @property
     def normal(self) -> str:
-        """Return key=value without a plus, with short forms written out."""
-        return f"~{self.key}" if self.prefix == "~" else f"{self.key}={self.raw}"
+        """Return what was typed without a plus."""
+        return self.typed.lstrip("+")
 
     @property
     def setting(self) -> str:
@@ -104,7 +105,7 @@ def parse(text: str) -> Override:
         raise ConfigError(f'{text}: the value cannot be read ({problem}); put it in quotes: "{key}={quote(raw)}".')
     if not parsed.is_sweep_override():
         return Override(text, prefix, key, raw, parsed.value())
-    return Override(text, prefix, key, raw, _sweep_values(parsed), sweep=True)
+    return _sweep(text, prefix, key, raw, parsed)
 
 
 def quote(raw: str) -> str:
@@ -123,27 +124,30 @@ def _grammar(text: str) -> tuple[Any, str]:
         return None, str(error).splitlines()[0]
 
 
-def _sweep_values(parsed: Any) -> list[Any]:
+def _sweep(text: str, prefix: str, key: str, raw: str, parsed: Any) -> Override:
     from hydra.core.override_parser.types import QuotedString
 
     if parsed.is_discrete_sweep():
         values = list(parsed.sweep_iterator())
+        texts = tuple(map(str, parsed.sweep_string_iterator()))
     else:
-        interval = parsed.value()
-        values = [interval.start, interval.end]
-    return [value.text if isinstance(value, QuotedString) else value for value in values]
+        values = [parsed.value().start, parsed.value().end]
+        texts = tuple(map(str, values))
+    plain = [value.text if isinstance(value, QuotedString) else value for value in values]
+    return Override(text, prefix, key, raw, plain, sweep=True, texts=texts)
 
 
 def check_group(override: Override, groups: Groups, mistakes: list[str]) -> bool:
     """Tell whether the file that a group override chooses exists; if not, say what exists."""
     group, value = override.key.partition("@")[0], override.value
     options = groups.options(group)
-    if value is None:
+    if value is None and (group in ("recipe", "pair") or "/" in group):  # the others are what training is made of
         return True
     if isinstance(value, str) and any((folder / group / f"{value}.yaml").is_file() for folder in groups.folders):
         return True
     known = ", ".join(options) or "none, looked in " + ", ".join(str(folder / group) for folder in groups.folders)
-    mistakes.append(f"{override.key}: no {str(value)!r}.{suggestion(str(value), options)} There are: {known}.")
+    given_name = "null" if value is None else str(value)
+    mistakes.append(f"{override.key}: no '{given_name}'.{suggestion(given_name, options)} There are: {known}.")
     return False
 
 
@@ -179,7 +183,7 @@ def _no_such(key: str, siblings: Sequence[str], config: Mapping[str, Any]) -> st
     if elsewhere and not parent:
         hint = f" Did you mean {' or '.join(repr(other) for other in elsewhere[:3])}?"
     else:
-        hint = suggestion(last, siblings) or suggestion(key, known)
+        hint = suggestion(last, siblings) or suggestion(key, known, 0.8)
     return f"{key}: no such setting.{hint} Settings: {', '.join(map(str, siblings)) or 'none'}."
 
 
@@ -212,4 +216,10 @@ def check_type(key: str, value: Any, default: Any) -> str | None:
     if wanted is None or kinds.get(type(value)) == wanted:
         return None
     hint = f"; write {key}=[{value}]" if wanted == "list" else ""
-    return f"{key}: given {given(value)}, allowed: {wanted} (such as {given(default)}){hint}."
+    usual = f"{key}.{next(iter(default), '...')}=..." if isinstance(default, Mapping) else plain(default)
+    return f"{key}: given {given(value)}, allowed: {wanted} (such as {usual}){hint}."
+
+
+def plain(value: Any) -> str:
+    """Write a value as it would be typed."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from aigc_cli import __version__
+from aigc_cli.files import atomic_write
 from aigc_cli.randomness import mix
 
 if TYPE_CHECKING:
@@ -114,13 +115,10 @@ def save(image: Image.Image, path: Path, format: str, metadata: Mapping[str, str
     """Encode with Pillow's name of a format and its options, atomically, with the metadata as the format carries it."""
     about = {**metadata, "software": f"aigc {__version__}"}
     options = {**_QUALITY.get(format, {}), **_ABOUT[format](about), **options}
+    encoded = io.BytesIO()
+    image.save(encoded, format=format, **options)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        image.save(aside, format=format, **options)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    atomic_write(path, encoded.getvalue(), durable=False)
 
 
 def _text_chunks(about: Mapping[str, str]) -> dict[str, Any]:

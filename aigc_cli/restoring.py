@@ -43,6 +43,7 @@ def read_spec(checkpoint: Checkpoint) -> DataSpec:
     try:
         spec = DataSpec.from_dict(plain)  # type: ignore[arg-type]
         sound = all(type(size) is int and size > 0 for size in (*spec.shape, spec.levels)) and spec.levels <= 1 << 16
+        sound = sound and all(isinstance(name, str) for name in (spec.condition.names if spec.condition else ()))
         if sound and 0 < math.prod(spec.shape) <= LARGEST_SAMPLE and spec.kind in ("image", "audio", "text"):
             return spec
     except (KeyError, TypeError, ValueError, AttributeError):

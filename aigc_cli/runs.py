@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -26,13 +27,16 @@ __all__ = ["RUN_ONLY", "Run", "read_config", "read_metrics", "read_summary", "ru
 class Run:
     """Hold an open run. `continues` tells whether the folder was there before; close() lets go of it."""
 
-    def __init__(self, directory: Path, lock: FolderLock, continues: bool, warn: Callable[[str], object]) -> None:
+    def __init__(
+        self, directory: Path, lock: FolderLock, aside: Path | None, continues: bool, warn: Callable[[str], object]
+    ) -> None:
         self.directory = directory
         self.continues = continues
         self.checkpoints = directory / "checkpoints"
         self.samples = directory / "samples"
         self.metrics = MetricsLog(directory / "metrics.jsonl", warn)
         self._lock = lock
+        self._aside = aside  # the old run, where restart moved one
         self._warn = warn
 
     @classmethod
@@ -52,12 +56,12 @@ class Run:
         frozen: of these, the ones that may not after all, with the reason ({"steps": "the schedule decays"}).
         """
         directory = Path(directory)
-        lock = _claim(directory, restart)
+        lock, aside = _claim(directory, restart)
         try:
             continues = (directory / "config.yaml").exists()
             if continues:
                 _refuse_changes(directory, composed, run_only, frozen or {})
-            run = cls(directory, lock, continues, warn)
+            run = cls(directory, lock, aside, continues, warn)
             atomic_write(directory / "config.yaml", _describe(composed))
             run.checkpoints.mkdir(exist_ok=True)
             run.samples.mkdir(exist_ok=True)
@@ -100,8 +104,19 @@ class Run:
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, ConfigError):
+            self._discard()
         self.close()
+
+    def _discard(self) -> None:
+        """Undo what a user's mistake began, unless training has begun; the old run comes back."""
+        begun = self.metrics.path.exists() or self.summary or any(self.checkpoints.iterdir())
+        if self.continues or begun:
+            return
+        shutil.rmtree(self.directory, ignore_errors=True)
+        if self._aside is not None and not self.directory.exists():
+            os.rename(self._aside, self.directory)
 
 
 def read_config(directory: str | Path) -> dict[str, Any]:
@@ -128,17 +143,17 @@ def read_summary(directory: str | Path) -> dict[str, Any] | None:
     return summary if isinstance(summary, dict) else None
 
 
-def _claim(directory: Path, restart: bool) -> FolderLock:
-    """Make the folder if it is missing, prove that it can be written, and lock it."""
-    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+def _claim(directory: Path, restart: bool) -> tuple[FolderLock, Path | None]:
+    """Make the folder if it is missing, prove that it can be written, lock it; return also where an old run went."""
+    missing = [folder for folder in (directory, *directory.parents) if not os.path.exists(folder)]
     try:
         _refuse_strangers(directory)
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory, prefix=".tmp-") as probe:
             probe.write(b"\0" * 4096)
-        lock = FolderLock(directory)
+        lock, aside = FolderLock(directory), None
         if restart and (directory / "config.yaml").exists():
-            lock = _move_aside(directory, lock)
+            lock, aside = _move_aside(directory, lock)
     except OSError as error:
         for folder in missing:  # deepest first; a failed start leaves no litter
             try:
@@ -147,17 +162,17 @@ def _claim(directory: Path, restart: bool) -> FolderLock:
             except OSError:
                 break
         raise _unwritable(directory, error) from error
-    return lock
+    return lock, aside
 
 
-def _move_aside(directory: Path, lock: FolderLock) -> FolderLock:
+def _move_aside(directory: Path, lock: FolderLock) -> tuple[FolderLock, Path]:
     number = 1
     while (aside := directory.with_name(f"{directory.name}.old-{number}")).exists():
         number += 1
     os.rename(directory, aside)
     try:
         directory.mkdir(exist_ok=True)
-        return FolderLock(directory)
+        return FolderLock(directory), aside
     finally:
         lock.release()
 
@@ -169,7 +184,9 @@ def _refuse_strangers(directory: Path) -> None:
     visible = sorted(entry.name for entry in directory.iterdir() if not entry.name.startswith("."))
     if visible:
         inside = ", ".join(visible[:3]) + (", ..." if len(visible) > 3 else "")
-        raise ConfigError(f"{directory} holds {inside} but no config.yaml: no run of aigc. Type another name=... .")
+        raise ConfigError(
+            f"{directory} holds {inside} but no config.yaml: no run of aigc. Give this one a name (name=...)."
+        )
 
 
 def _refuse_changes(directory: Path, composed: Composed, run_only: Iterable[str], frozen: Mapping[str, str]) -> None:
@@ -182,7 +199,7 @@ def _refuse_changes(directory: Path, composed: Composed, run_only: Iterable[str]
                        for path, (old, new) in changes.items())  # fmt: skip
     raise ConfigError(
         f"{directory} was trained with other settings: {listed}. To continue it, type the old ones; "
-        "to start afresh, add restart=true (the old run is kept aside) or another name=... ."
+        "to start afresh, add restart=true (the old run is kept aside) or a new name (name=...)."
     )
 
 

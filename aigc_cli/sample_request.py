@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from aigc_cli.errors import ConfigError
 
 DEFAULT_N = {"samples": 64, "walk": 16, "reconstructions": 32, "manifold": 400}
 FLAGS = {"walk": "interpolate", "reconstructions": "reconstruct", "manifold": "manifold"}
+SETTINGS = ("steps", "guidance", "eta", "sampler")  # of the model's own drawing
+NAMED = ("n", "grid", "seed", "label", *SETTINGS, "frames", "batch_size")  # what a file's name says where it was typed
 STILL, MOVING = ("png", "jpeg", "webp"), ("webp", "gif")
 LONGEST_GRID = 1000  # rows or columns
 LONGEST_SLUG = 80  # characters; a longer one is cut and gets a hash
@@ -40,42 +43,57 @@ class Request:
     slug: str = ""  # what of the command the file's name says
 
 
-def plain_request(
-    *, ckpt: str | None, kinds: Sequence[str], n: int | None, seed: int, label: Any, grid: str | None,
-    format: str | None, files: bool, frames: int, output: str | None, batch_size: int, device: str,
-    data: dict[str, Any], settings: dict[str, Any],
-) -> Request:
+def plain_request(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Request:
     """Return the request, or raise ConfigError with every mistake that shows without opening anything."""
     mistakes: list[str] = []
-    kind = kinds[0] if kinds else "samples"
-    if len(kinds) > 1:
-        flags = ", ".join(f"{FLAGS[each]}=true" for each in kinds)
-        mistakes.append(f"{FLAGS[kinds[1]]}: {flags} exclude each other. Type one of them.")
-    path = _checkpoint(ckpt, mistakes)
-    rows, columns = _grid(grid, files, mistakes)
+    typed = {key: value for key, value in config.items() if value != defaults[key]}
+    kind = _kind(config, mistakes)
+    n, label, output = config["n"], config["label"], config["output"]
+    rows, columns = _grid(config["grid"], mistakes)
     if rows and n and n != rows * columns:
-        mistakes.append(f"n: given {n}, but grid={grid} holds {rows * columns}. Leave one of them out.")
-    labels = tuple(label) if isinstance(label, list) else () if label is None else (label,)
-    if isinstance(label, list) and not label:
-        mistakes.append("label: given an empty list, allowed: a class's name or index, or several as [0,1,2].")
-    place = Path(output).expanduser() if output else None
-    chosen = _format(kind, format, place, files, mistakes)
-    if kind != "samples":
-        mistakes += [f"files: not with {FLAGS[kind]}=true, which makes one picture. Leave one of them out."] * files
-    if kind == "reconstructions":
-        mistakes += [f"{key}: not with reconstruct=true, which draws nothing. Leave it out." for key in settings]
-    if kind == "manifold" and (rows != columns or (n and not rows and round(n**0.5) ** 2 != n)):
+        mistakes.append(f"n: given {n}, but grid={config['grid']} holds {rows * columns}. Leave one of them out.")
+    if kind == "manifold" and (rows != columns or (n and not rows and math.isqrt(n) ** 2 != n)):
         mistakes.append("n: a manifold is a square: allowed n=400, grid=20x20 and the like.")
+    if label == []:
+        mistakes.append("label: given an empty list, allowed: a class's name or index, or several as [0,1,2].")
+    request = Request(
+        ckpt=_checkpoint(config["ckpt"], mistakes), kind=kind, n=n or rows * columns or DEFAULT_N[kind],
+        rounded=not (n or rows), seed=config["seed"], columns=columns or None,
+        labels=tuple(label) if isinstance(label, list) else () if label is None else (label,),
+        output=Path(output).expanduser() if output else None, format=_format(kind, config, mistakes),
+        files=config["files"], frames=config["frames"], batch_size=config["batch_size"], device=config["device"],
+        data=dict(config["data"]), settings={key: typed[key] for key in SETTINGS if key in typed},
+        slug=_slug({key: typed[key] for key in NAMED if key in typed}),
+    )  # fmt: skip
+    mistakes += _of_no_use(kind, typed)
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    typed = {"n": n, "seed": seed or None, "label": label, "grid": grid, **settings}
-    typed |= {"frames": frames if kind == "walk" and frames != 31 else None}
-    typed |= {"batch_size": batch_size if batch_size != 64 else None}
-    return Request(
-        ckpt=path, kind=kind, n=n or rows * columns or DEFAULT_N[kind], rounded=not (n or rows), seed=seed,
-        labels=labels, columns=columns or None, format=chosen, files=files, frames=frames, output=place,
-        batch_size=batch_size, device=device, data=data, settings=settings, slug=_slug(typed),
-    )
+    return request
+
+
+def _kind(config: Mapping[str, Any], mistakes: list[str]) -> str:
+    kinds = [kind for kind, flag in FLAGS.items() if config[flag]]
+    if len(kinds) > 1:
+        flags = ", ".join(f"{FLAGS[kind]}=true" for kind in kinds)
+        mistakes.append(f"{FLAGS[kinds[1]]}: {flags} exclude each other. Type one of them.")
+    return kinds[0] if kinds else "samples"
+
+
+def _of_no_use(kind: str, typed: Mapping[str, Any]) -> list[str]:
+    """Name settings that would be ignored."""
+    wrong = []
+    if kind != "samples" and "files" in typed:
+        wrong.append(f"files: not with {FLAGS[kind]}=true, which makes one picture. Leave one of them out.")
+    if "files" in typed and "grid" in typed:
+        wrong.append("grid: not with files=true, which makes no grid. Leave one of them out.")
+    if kind != "walk" and "frames" in typed:
+        wrong.append("frames: only of a walk. Type interpolate=true as well, or leave frames out.")
+    if kind == "reconstructions":
+        useless = [key for key in SETTINGS if key in typed]
+        wrong += [f"{key}: not with reconstruct=true, which draws nothing. Leave it out." for key in useless]
+    elif "data" in typed:
+        wrong.append("data: only reconstruct=true reads data. Type it as well, or leave data out.")
+    return wrong
 
 
 def _checkpoint(ckpt: str | None, mistakes: list[str]) -> Path:
@@ -89,24 +107,23 @@ def _checkpoint(ckpt: str | None, mistakes: list[str]) -> Path:
     return path
 
 
-def _grid(grid: str | None, files: bool, mistakes: list[str]) -> tuple[int, int]:
+def _grid(grid: str | None, mistakes: list[str]) -> tuple[int, int]:
     if grid is None:
         return 0, 0
     match = re.fullmatch(r"(\d{1,4})[xX](\d{1,4})", grid)
     rows, columns = (int(match[1]), int(match[2])) if match else (0, 0)
     if not (0 < rows <= LONGEST_GRID and 0 < columns <= LONGEST_GRID):
         mistakes.append(f"grid: given {grid!r}, allowed: rows x columns, each 1 to {LONGEST_GRID}, such as grid=8x8.")
-    if files:
-        mistakes.append("grid: not with files=true, which makes no grid. Leave one of them out.")
     return rows, columns
 
 
-def _format(kind: str, format: str | None, output: Path | None, files: bool, mistakes: list[str]) -> str:
+def _format(kind: str, config: Mapping[str, Any], mistakes: list[str]) -> str:
     """Return the format that is asked for by name or by the output's suffix, or the default of the kind."""
+    format, output = config["format"], Path(config["output"] or "").expanduser()
     allowed = MOVING if kind == "walk" else STILL
     what = "a walk is an animation" if kind == "walk" else "only a walk moves"
-    suffix = output.suffix[1:].lower().replace("jpg", "jpeg") if output and not output.is_dir() else ""
-    if suffix and files:
+    suffix = "" if output.is_dir() else output.suffix[1:].lower().replace("jpg", "jpeg")
+    if suffix and config["files"]:
         mistakes.append(f"output: given {output}, but files=true makes a folder. Type a name without {output.suffix}")
     elif suffix and suffix not in allowed:
         endings = ", ".join(f".{each}" for each in allowed)
@@ -121,9 +138,8 @@ def _format(kind: str, format: str | None, output: Path | None, files: bool, mis
 
 def _slug(typed: dict[str, Any]) -> str:
     """Say settings that were typed in letters fit for a file's name."""
-    shown = {key: value for key, value in typed.items() if value is not None}
-    words = [f"{key}-{'+'.join(map(str, value)) if isinstance(value, list) else value}" for key, value in shown.items()]
+    words = [f"{key}-{'+'.join(map(str, value)) if isinstance(value, list) else value}" for key, value in typed.items()]
     slug = "".join("-" + re.sub(r"[^\w.+-]+", "_", word) for word in words)
     if len(slug) <= LONGEST_SLUG and all(re.fullmatch(r"[\w.+-]*", word) for word in words):
         return slug
-    return f"{slug[:LONGEST_SLUG]}-{hashlib.sha256(repr(shown).encode()).hexdigest()[:8]}"
+    return f"{slug[:LONGEST_SLUG]}-{hashlib.sha256(repr(typed).encode()).hexdigest()[:8]}"

@@ -57,12 +57,13 @@ def start(composed: Composed, directory: Path) -> Outcome:
     torch.manual_seed(seed)
     model: Model = bind("models", config["model"], "model")(pack.spec)
     trainer_of = _trainer_builder(model, config, total, device)
+    source = checkpoints.resolve(Path(config["init"])) if config["init"] else None
     frozen = _frozen(config["schedule"]["name"])
     opened = Run.open(composed, directory, restart=config["restart"], frozen=frozen, warn=warn)
     with opened as run, StopRequest() as stop:
         newest = checkpoints.latest(run.checkpoints, warn=warn)
-        if newest is None and config["init"]:
-            _initialise(model, config["init"])
+        if newest is None and source:
+            _initialise(model, source)
         trainer = trainer_of()
         minutes = _resume(trainer, newest)
         run.rewind(trainer.steps)
@@ -85,6 +86,8 @@ def _train(loop: Loop, run: Run, stop: StopRequest, pack: Pack, objective: str |
     except (TrainingError, torch.OutOfMemoryError, RuntimeError) as error:
         explained = _explained(error, loop)
         run.summarise("failed", step=loop.trainer.steps, minutes=loop.elapsed(), error=str(explained), grid=loop.grid)
+        if explained is error:
+            raise
         raise explained from error
     step, minutes = loop.trainer.steps, loop.elapsed()
     run.summarise(status, step=step, minutes=minutes, objective=figure, grid=loop.grid)
@@ -130,8 +133,7 @@ def _resume(trainer: Trainer, newest: checkpoints.Checkpoint | None) -> float:
     return state["minutes"]
 
 
-def _initialise(model: Model, path: str) -> None:
-    source = checkpoints.resolve(Path(path))
+def _initialise(model: Model, source: checkpoints.Checkpoint) -> None:
     for line in checkpoints.fit_partly(model, source.tensors()):
         warn(f"init: {line}")
     say(f"weights from {source.path} (step {source.step:,})")

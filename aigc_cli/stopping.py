@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 import threading
 from types import FrameType
 
@@ -29,7 +29,8 @@ class StopRequest:
     def _note(self, number: int, _: FrameType | None) -> None:
         self.signal = signal.Signals(number)
         self._restore()
-        sys.stderr.write(f"\n{self.signal.name}: saving after this step; once more stops at once.\n")
+        # Straight to the file descriptor: the bar may be writing to sys.stderr at this moment.
+        os.write(2, f"\n{self.signal.name}: saving after this step; once more stops at once.\n".encode())
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

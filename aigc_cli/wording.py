@@ -19,9 +19,9 @@ _SYMBOLS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "a mult
 _SYMBOLS |= {"min_length": "of length >=", "max_length": "of length <="}
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """Return " Did you mean 'x'?" where something known is close to the word, else nothing."""
-    close = difflib.get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=likeness)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 

@@ -42,14 +42,7 @@ def sample(
     batch_size: Annotated[int, Ge(1), Le(4096)],
 ) -> None:
     """Write a grid, files, a walk, reconstructions or a manifold, and say where they lie."""
-    kinds = {"walk": interpolate, "reconstructions": reconstruct, "manifold": manifold}
-    settings = {"steps": steps, "guidance": guidance, "eta": eta, "sampler": sampler}
-    request = plain_request(
-        ckpt=ckpt, kinds=[kind for kind, wanted in kinds.items() if wanted], n=n, seed=seed, label=label, grid=grid,
-        format=format, files=files, frames=frames, output=output, batch_size=batch_size, device=device, data=dict(data),
-        settings={key: value for key, value in settings.items() if value is not None},
-    )
-    show(request)
+    show(plain_request(run.config, run.defaults))
 
 
 def show(request: Request) -> Path:

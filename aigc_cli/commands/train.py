@@ -109,7 +109,8 @@ def _finished(composed: Composed, directory: Path) -> dict[str, Any] | None:
 def _say_next(composed: Composed, directory: Path, step: int, grid: str | None, *, stopped: bool = False) -> None:
     """Say where the pictures lie and what to type next."""
     kept = [o for o in composed.overrides if o.split("=")[0] not in ("steps", "epochs", "restart", "max_minutes")]
-    same = shlex.join(["aigc", "train", *composed.overrides])
+    again = [o for o in composed.overrides if o.split("=")[0] != "restart"]
+    same = shlex.join(["aigc", "train", *again])
     longer = shlex.join(["aigc", "train", *kept, f"steps={2 * step}"])
     lines = [("look", str(directory / grid))] if grid else []
     lines.append(("sample", f"aigc sample ckpt={shlex.quote(str(directory))} n=64"))

@@ -1,0 +1,94 @@
+"""`aigc show`: the settings that `aigc train` would use, each with its comment, and the model's size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aigc_cli.commands.list import read_words
+from aigc_cli.comments import comments, description
+from aigc_cli.compose import ELSEWHERE, Composed, compose
+from aigc_cli.composition import config_folders, files_used
+from aigc_cli.errors import ConfigError
+from aigc_cli.overrides import Groups
+
+COMMENT_COLUMN = 36
+
+
+def main(words: Sequence[str]) -> int:
+    """Print settings, comments and sizes."""
+    folder, overrides = read_words(words, "show")
+    composed = compose("train", overrides, config_dir=folder, complete=False)
+    folders = config_folders(folder)
+    meaning: dict[str, str] = {}
+    for file, package in files_used("train", composed.choices, folders):
+        meaning |= {f"{package}.{key}".lstrip("."): comment for key, comment in comments(file)}
+    print("\n".join(heading(composed, Groups(folders))), end="\n\n")
+    print("\n".join(lines(composed.config, meaning)), end="\n\n", flush=True)
+    print("\n".join(sizes(composed)))
+    return 0
+
+
+def heading(composed: Composed, groups: Groups) -> Iterator[str]:
+    """Yield what is chosen, with the description of each file."""
+    for group in ("recipe", "model", "data", "pair", "optimizer", "schedule"):
+        choice = composed.choices.get(group)
+        files: Mapping[str, Path] = groups.options(group) if choice else {}
+        if choice in files:
+            yield f"# {group}={choice}: {description(files[choice])}".removesuffix(": ")
+
+
+def lines(config: Mapping[str, Any], meaning: Mapping[str, str], prefix: str = "") -> Iterator[str]:
+    """Yield the settings as YAML with their comments, groups of settings last."""
+    for key, value in sorted(config.items(), key=lambda item: isinstance(item[1], Mapping) and bool(item[1])):
+        path, indent = f"{prefix}{key}", "  " * prefix.count(".")
+        comment = f"# {meaning[path]}" if path in meaning else ""
+        nested = isinstance(value, Mapping) and bool(value)
+        text = f"{indent}{key}:" if nested else f"{indent}{key}: {plain_yaml(value)}"
+        yield f"{text:{COMMENT_COLUMN}}  {comment}".rstrip() if comment else text
+        if nested:
+            yield from lines(value, meaning, f"{path}.")
+
+
+def plain_yaml(value: Any) -> str:
+    """Write a value on one line."""
+    import yaml
+
+    if value == "???":
+        return "???  (to be set)"
+    return yaml.safe_dump([value], default_flow_style=True, width=float("inf"), allow_unicode=True).strip()[1:-1]
+
+
+def sizes(composed: Composed) -> Iterator[str]:
+    """Yield the number of parameters of each part of the model, which is built without memory."""
+    try:
+        counts = parameter_counts(composed)
+    except ConfigError as error:
+        yield "parameters: cannot be counted."
+        yield from (f"  {line}" for line in str(error).splitlines())
+        return
+    yield f"parameters: {sum(counts.values()):,}"
+    width = max(map(len, counts), default=0)
+    yield from (f"  {name:{width}}  {count:>13,}" for name, count in counts.items())
+
+
+def parameter_counts(composed: Composed) -> dict[str, int]:
+    """Build the model on the meta device for the data's spec and count."""
+    from aigc_cli.config import bind
+
+    node = composed.config["data"]
+    if "???" in node.values():
+        unset = [f"data.{key}=..." for key, value in node.items() if value == "???"]
+        raise ConfigError(f"The shape of the data is not known yet: {' '.join(unset)}.")
+    own = {key: value for key, value in node.items() if key not in ELSEWHERE["data"]}
+    spec = bind("datasets", own, "data")().contents().spec
+
+    import torch
+
+    from aigc_cli.interfaces import DataSpec
+
+    with torch.device("meta"):
+        model = bind("models", composed.config["model"], "model")(DataSpec.from_dict(spec))
+    parts = dict(model.named_children())
+    return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}

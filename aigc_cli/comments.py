@@ -1,0 +1,36 @@
+"""Read what the YAML files say in their comments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+LINE = re.compile(r"^(?P<indent> *)(?:- )?(?P<key>[A-Za-z_]\w*):(?P<rest>(?: .*)?)$")
+QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
+
+
+def description(file: Path) -> str:
+    """Return the comment on a file's first lines, Hydra's package line left out."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @package"):
+            return line.lstrip("# ").strip()
+    return ""
+
+
+def comments(file: Path) -> Iterator[tuple[str, str]]:
+    """Yield (dotted key, trailing comment) of a file's settings; its defaults list is no setting."""
+    parents: list[tuple[int, str]] = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        found = LINE.match(line)
+        if not found:
+            continue
+        depth = len(found["indent"])
+        parents = [(indent, key) for indent, key in parents if indent < depth]
+        key = ".".join([*(key for _, key in parents), found["key"]])
+        parents.append((depth, found["key"]))
+        comment = QUOTED.sub("", found["rest"]).partition(" #")[2].strip()
+        if comment and not key.startswith("defaults"):
+            yield key, comment

@@ -1,0 +1,79 @@
+"""Your own pictures: any folder, nested as you like."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+
+from aigc_cli.data.decode import SUFFIXES, Fit, is_picture, read_picture
+from aigc_cli.data.folders import File, existing_folder, list_files, split_by_hash
+from aigc_cli.data.source import Contents, Reader, Split, digest, image_spec
+from aigc_cli.errors import DataError
+
+
+class ImageFolder:
+    """Pictures of a folder, all cut or padded to one size; sub-folders may be classes."""
+
+    name: ClassVar[str] = "image_folder"
+    parallel: ClassVar[bool] = True
+
+    def __init__(
+        self, *, root: str, size: Annotated[int, Ge(4), Le(2048)], channels: Literal[1, 3], fit: Fit, labels: bool
+    ) -> None:
+        self.root, self.size, self.channels, self.fit, self.labels = root, size, channels, fit, labels
+
+    @functools.cached_property
+    def files(self) -> list[File]:
+        """List the files below the root."""
+        return list_files(existing_folder(self.root))
+
+    def fingerprint(self) -> str:
+        """Return a digest of the settings and of the files' names, sizes and times."""
+        settings = {"size": self.size, "channels": self.channels, "fit": self.fit, "labels": self.labels}
+        return digest(self.name, settings, self.files)
+
+    def contents(self) -> Contents:
+        """List the pictures, told by name or else by content; 5 % are held out."""
+        root = existing_folder(self.root)
+        paths = [path for path, _, _ in self.files if path.lower().endswith(SUFFIXES) or _looks_like(root / path)]
+        if not paths:
+            kinds = "PNG, JPEG, WebP, BMP, GIF, TIFF"
+            raise DataError(f"data.root: no pictures ({kinds}) among the {len(self.files)} files of '{self.root}'.")
+        ignored, rejected, classes = len(self.files) - len(paths), [], None
+        if self.labels:
+            classes = sorted({path.partition("/")[0] for path in paths if "/" in path})
+            if not classes:
+                raise DataError(f"data.labels: '{self.root}' has no sub-folders to be classes. Type data.labels=false.")
+            rejected = [(path, "lies in no class's sub-folder") for path in paths if "/" not in path]
+            paths = [path for path in paths if "/" in path]
+        splits = {split: Split(keys, _labels(keys, classes)) for split, keys in split_by_hash(paths).items()}
+        return Contents(image_spec(self.channels, self.size, classes), splits, ignored, rejected)
+
+    def reader(self, split: str) -> Reader:
+        """Return the function that decodes a file."""
+        root = Path(self.root).expanduser()
+        return lambda path: read_picture(root / path, self.channels, self.size, self.fit)
+
+    def __getstate__(self) -> dict:
+        """Leave the list of files behind: worker processes are told what to read."""
+        return {key: value for key, value in self.__dict__.items() if key != "files"}
+
+
+def _looks_like(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return is_picture(file.read(12))
+    except OSError:
+        return False
+
+
+def _labels(paths: list[str], classes: list[str] | None) -> NDArray[np.int64] | None:
+    if classes is None:
+        return None
+    index = {name: label for label, name in enumerate(classes)}
+    return np.array([index[path.partition("/")[0]] for path in paths], np.int64)

@@ -1,0 +1,196 @@
+"""DDPM's denoising U-Net, arXiv:2006.11239, appendix B: residual blocks told of the time, attention where maps are small."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt, Lt, MinLen, MultipleOf
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aigc_cli.errors import ConfigError
+from aigc_cli.interfaces import Shapes
+
+MOST_GROUPS, LEAST_IN_GROUP = 32, 4
+LONGEST_PERIOD = 10_000
+
+
+class UNet(nn.Module):
+    """Halve the picture level by level and double it again; each upward block also sees its downward twin's output.
+
+    A fresh one returns zeros: its last convolution, like the last of every residual branch, begins at zero.
+    """
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        *,
+        width: Annotated[int, Gt(0), MultipleOf(4)],
+        multipliers: Annotated[list[Annotated[int, Gt(0)]], MinLen(1)],
+        blocks: Annotated[int, Gt(0)],
+        attention: list[Annotated[int, Gt(0)]],
+        dropout: Annotated[float, Ge(0), Lt(1)],
+    ) -> None:
+        super().__init__()
+        attends = [side in attention for side in sides_of(shapes.input, multipliers, attention)]
+        self.width, channels, last = width, [width * multiplier for multiplier in multipliers], len(multipliers) - 1
+        embedded = 4 * width
+        self.time = nn.Sequential(nn.Linear(width, embedded), nn.SiLU(), nn.Linear(embedded, embedded))
+        self.label = nn.Embedding(shapes.condition, embedded) if shapes.condition else None
+        self.enter = nn.Conv2d(shapes.input[0], width, 3, padding=1)
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        current, skips = width, [width]
+        for level, leaving in enumerate(channels):
+            for _ in range(blocks):
+                self.down.append(Block(current, leaving, embedded, dropout, attends[level]))
+                current = leaving
+                skips.append(current)
+            if level < last:
+                self.down.append(Halve(current))
+                skips.append(current)
+        middle = [Block(current, current, embedded, dropout, attention) for attention in (True, False)]
+        self.middle = nn.ModuleList(middle)
+        for level, leaving in reversed(list(enumerate(channels))):
+            for _ in range(blocks + 1):
+                self.up.append(Block(current + skips.pop(), leaving, embedded, dropout, attends[level]))
+                current = leaving
+            if level:
+                self.up.append(Double(current))
+        self.leave = nn.Sequential(normalisation(current), nn.SiLU(), nn.Conv2d(current, shapes.output[0], 3, padding=1))
+        initialise(self)
+
+    def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Map noisy pictures (B, C, H, W), timesteps (B,) and labels (B,) to pictures (B, C, H, W)."""
+        embedding = self.time(embed_time(time, self.width))
+        if self.label is not None:
+            assert condition is not None, "a network built for classes is called with labels"
+            embedding = embedding + self.label(condition)
+        embedding = F.silu(embedding)  # every block begins with it: once is enough
+        x = self.enter(x)
+        skips = [x]
+        for layer in self.down:
+            x = layer(x, embedding)
+            skips.append(x)
+        for layer in self.middle:
+            x = layer(x, embedding)
+        for layer in self.up:
+            x = layer(x, embedding) if isinstance(layer, Double) else layer(torch.cat([x, skips.pop()], 1), embedding)
+        return self.leave(x)
+
+
+class Block(nn.Module):
+    """Add to the picture what two convolutions make of it and of the embedding, then what its pixels tell each other."""
+
+    def __init__(self, entering: int, leaving: int, embedded: int, dropout: float, attends: bool) -> None:
+        super().__init__()
+        self.first_norm, self.second_norm = normalisation(entering), normalisation(leaving)
+        self.first, self.second = (nn.Conv2d(size, leaving, 3, padding=1) for size in (entering, leaving))
+        self.embedding = nn.Linear(embedded, leaving)
+        self.dropout = nn.Dropout(dropout)
+        self.shortcut = nn.Conv2d(entering, leaving, 1) if entering != leaving else nn.Identity()
+        self.attention = Attention(leaving) if attends else nn.Identity()
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Map (B, C, H, W) and (B, D) to (B, C', H, W)."""
+        hidden = self.first(F.silu(self.first_norm(x))) + self.embedding(embedding)[:, :, None, None]
+        hidden = self.second(self.dropout(F.silu(self.second_norm(hidden))))
+        return self.attention(self.shortcut(x) + hidden)
+
+
+class Attention(nn.Module):
+    """Let each pixel gather from all others what their match of query and key says: one head, as in the paper."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = normalisation(channels)
+        self.query_key_value = nn.Linear(channels, 3 * channels)
+        self.project = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, HW, C): no copy where channels lie last
+        query, key, value = self.query_key_value(tokens)[:, None].chunk(3, dim=-1)
+        gathered = self.project(F.scaled_dot_product_attention(query, key, value)[:, 0])
+        return x + gathered.transpose(1, 2).reshape(x.shape)
+
+
+class Halve(nn.Conv2d):
+    """Halve the size by a strided convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, H / 2, W / 2); the embedding is not used."""
+        return super().forward(x)
+
+
+class Double(nn.Conv2d):
+    """Double the size by repeating pixels, then smooth by a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C, 2 H, 2 W); the embedding is not used."""
+        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+def embed_time(time: Tensor, width: int) -> Tensor:
+    """Return sines and cosines of the time at periods from 2 pi to 2 pi 10,000: (B,) to (B, width), float32."""
+    half = width // 2
+    exponents = torch.arange(half, dtype=torch.float32, device=time.device) / max(1, half - 1)
+    angles = time.float()[:, None] * torch.exp(-math.log(LONGEST_PERIOD) * exponents)
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def normalisation(channels: int) -> nn.GroupNorm:
+    """Return a group norm of 32 groups, or fewer for few channels.
+
+    With one channel a group it would wipe out what the embedding adds, which is constant over a channel's map.
+    """
+    most = max(1, min(MOST_GROUPS, channels // LEAST_IN_GROUP))
+    return nn.GroupNorm(next(groups for groups in range(most, 0, -1) if channels % groups == 0), channels, eps=1e-6)
+
+
+def initialise(network: UNet) -> None:
+    """Draw weights uniformly by Glorot's variance, as DDPM's code does, and begin residual branches and output at zero."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
+    for module in network.modules():
+        if isinstance(module, Block):
+            nn.init.zeros_(module.second.weight)
+        elif isinstance(module, Attention):
+            nn.init.zeros_(module.project.weight)
+    last = network.leave[-1]
+    assert isinstance(last, nn.Conv2d)
+    nn.init.zeros_(last.weight)
+
+
+def sides_of(shape: tuple[int, ...], multipliers: list[int], attention: list[int]) -> list[int]:
+    """Return the longer side at each level, having checked that the picture can be halved and attended to as asked."""
+    given = "x".join(map(str, shape))
+    if len(shape) != 3:
+        raise ConfigError(f"model.denoiser: a U-Net takes pictures, given data of {given}. Choose another data=.")
+    halvings = len(multipliers) - 1
+    if shape[1] % 2**halvings or shape[2] % 2**halvings:
+        possible = next(n for n in range(halvings, -1, -1) if not (shape[1] % 2**n or shape[2] % 2**n))
+        fewer = ",".join(map(str, multipliers[: possible + 1]))
+        raise ConfigError(
+            f"model.denoiser.multipliers: {len(multipliers)} levels halve the picture {halvings} times, given {given}, "
+            f"allowed: sides divisible by {2**halvings}. Type model.denoiser.multipliers=[{fewer}] or data.size=32."
+        )
+    sides = [max(shape[1:]) >> level for level in range(len(multipliers))]
+    unknown = [side for side in attention if side not in sides]
+    if unknown:
+        nearest = min(sides, key=lambda side: abs(side - unknown[0]))
+        raise ConfigError(
+            f"model.denoiser.attention: given {unknown[0]}, but the levels of data of {given} are "
+            f"{', '.join(map(str, sides))} pixels a side. Type model.denoiser.attention=[{nearest}]."
+        )
+    return sides

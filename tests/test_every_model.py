@@ -1,0 +1,232 @@
+"""What every model promises, over MODELS and every preset, picked by the protocols each has."""
+
+from __future__ import annotations
+
+import functools
+import io
+
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from aigc_cli.compose import compose, configs_folder
+from aigc_cli.config import bind
+from aigc_cli.devices import Device
+from aigc_cli.interfaces import Batch, Classes, DataSpec, Model, Reconstructs, Renders, Samples
+from aigc_cli.models import MODELS
+from aigc_cli.trainer import Trainer
+
+# Overrides that make a preset small enough for a test; a preset that is missing here fails test_no_preset_is_left_out.
+TINY = {
+    "gan": ["model.generator.widths=[16,16]", "model.critic.widths=[16]"],
+    "dcgan": ["model.generator.width=4", "model.critic.width=4"],
+    "vae": ["model.encoder.widths=[16]", "model.decoder.widths=[16]"],
+    "vae_conv": ["model.encoder.width=4", "model.decoder.width=4"],
+    "ddpm": ["model.denoiser.width=32", "model.denoiser.multipliers=[1,1]", "model.denoiser.blocks=1",
+             "model.denoiser.attention=[8]", "model.sampler.steps=3", "model.timesteps=20"],
+}  # fmt: skip
+PARAMETERS = {"gan": 1.84e6, "dcgan": 6.34e6, "vae": 1.08e6, "vae_conv": 1.0e6, "ddpm": 35.7e6}
+CPU = torch.device("cpu")
+CASES = [(preset, conditional) for preset in TINY for conditional in (False, True)]
+
+
+def spec_for(channels: int = 1, size: int = 16) -> DataSpec:
+    return DataSpec("image", (channels, size, size), 256, Classes(("zero", "one", "two")))
+
+
+@functools.cache
+def composed(preset: str, conditional: bool = False, tiny: bool = True):
+    extra = TINY[preset] if tiny else []
+    return compose("train", [f"model={preset}", f"model.conditional={str(conditional).lower()}", *extra]).config
+
+
+def build(preset: str, conditional: bool = False, size: int = 16) -> Model:
+    torch.manual_seed(0)
+    return bind("models", composed(preset, conditional)["model"], "model")(spec_for(size=size))
+
+
+def trainer_of(preset: str, conditional: bool = False, **changes) -> Trainer:
+    config = composed(preset, conditional)
+    model = build(preset, conditional)
+    node = {key: value for key, value in config["optimizer"].items() if key != "phases"}
+    optimizers = {phase.optimizer or phase.name: bind("optimizers", node, "optimizer") for phase in model.phases()}
+    settings = {key: value for key, value in config["trainer"].items() if key != "deterministic"} | {"seed": 0}
+    precision = changes.pop("precision", "fp32")
+    return Trainer(model, optimizers, lambda step: 1.0, Device(CPU, precision), **{**settings, **changes})
+
+
+def batch(step: int, size: int = 4) -> Batch:
+    generator = torch.Generator().manual_seed(step)
+    x = torch.randint(256, (size, 1, 16, 16), generator=generator, dtype=torch.uint8)
+    return Batch(x, torch.arange(size) % 3, torch.tensor(step))
+
+
+def labels(model: Model, n: int) -> torch.Tensor | None:
+    return torch.arange(n) % 3 if model.conditional else None
+
+
+def assert_equal_states(one, other, path: str = "") -> None:
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), path
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), path
+        for key in one:
+            assert_equal_states(one[key], other[key], f"{path}.{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), path
+        for index, pair in enumerate(zip(one, other, strict=True)):
+            assert_equal_states(*pair, f"{path}[{index}]")
+    else:
+        assert one == other, path
+
+
+def test_no_preset_is_left_out():
+    presets = {path.stem for path in (configs_folder() / "model").glob("*.yaml") if not path.stem.startswith("_")}
+    assert presets == set(TINY) == set(PARAMETERS)
+    assert {composed(preset)["model"]["name"] for preset in presets} == set(MODELS)
+
+
+@pytest.mark.parametrize("preset", TINY)
+def test_full_size_has_its_papers_parameters(preset):
+    shape = (1, 32, 32) if preset in ("gan", "vae", "vae_conv") else (3, 64, 64) if preset == "dcgan" else (3, 32, 32)
+    with torch.device("meta"):
+        model = bind("models", composed(preset, tiny=False)["model"], "model")(DataSpec("image", shape))
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(PARAMETERS[preset], rel=0.02)
+
+
+@pytest.mark.parametrize(("preset", "conditional"), CASES)
+def test_samples_are_stored_integers(preset, conditional):
+    model = build(preset, conditional).eval()
+    assert isinstance(model, Samples)
+    samples = model.sample(5, labels(model, 5), generator=torch.Generator().manual_seed(0))
+    assert samples.shape == (5, 1, 16, 16)
+    assert samples.dtype == torch.uint8
+    assert samples.float().std() > 0
+
+
+@pytest.mark.parametrize(("preset", "conditional"), CASES)
+def test_sampling_is_a_function_of_its_generator(preset, conditional):
+    model = build(preset, conditional).eval()
+    state = torch.get_rng_state()
+    one, other = (model.sample(3, labels(model, 3), generator=torch.Generator().manual_seed(7)) for _ in range(2))
+    assert torch.equal(one, other)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("preset", TINY)
+def test_labels_change_samples(preset):
+    model = trainer_of(preset, True).model.eval()
+    # Fresh networks may end in zeros (residual branches): a few random weights stand for training.
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    zeros, ones = (
+        model.sample(3, torch.full((3,), label), generator=torch.Generator().manual_seed(7)) for label in (0, 1)
+    )
+    assert not torch.equal(zeros, ones)
+
+
+@pytest.mark.parametrize("preset", TINY)
+def test_latents_render(preset):
+    model = build(preset).eval()
+    if not isinstance(model, Renders):
+        pytest.skip(f"{preset} has no latents to walk between")
+    latent = model.latent(4, generator=torch.Generator().manual_seed(0))
+    images = model.render(latent, None, generator=torch.Generator().manual_seed(1))
+    assert images.shape == (4, 1, 16, 16)
+    assert torch.equal(images, model.render(latent, None, generator=torch.Generator().manual_seed(1)))
+
+
+@pytest.mark.parametrize(("preset", "conditional"), CASES)
+def test_reconstructions_have_the_inputs_shape(preset, conditional):
+    model = build(preset, conditional).eval()
+    if not isinstance(model, Reconstructs):
+        pytest.skip(f"{preset} has no bottleneck")
+    x = batch(0).x
+    again = model.reconstruct(x, labels(model, len(x)))
+    assert again.shape == x.shape
+    assert again.dtype == x.dtype
+
+
+@pytest.mark.parametrize(("preset", "conditional"), CASES)
+def test_a_phase_moves_only_what_it_owns(preset, conditional):
+    trainer = trainer_of(preset, conditional)
+    phases = trainer.phases
+    for phase in phases:
+        trainer.phases = (phase,)
+        before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+        trainer.steps = phase.every - 1
+        trainer.step(batch(0))
+        owned = set(map(id, phase.params))
+        for name, parameter in trainer.model.named_parameters():
+            if id(parameter) not in owned:
+                assert torch.equal(parameter, before[name]), f"{phase.name} moved {name}"
+        assert any(not torch.equal(p, before[n]) for n, p in trainer.model.named_parameters() if id(p) in owned)
+
+
+@pytest.mark.parametrize(("preset", "conditional"), CASES)
+def test_every_trainable_parameter_learns(preset, conditional):
+    """No dead weights: after a few steps each parameter tensor has moved."""
+    trainer = trainer_of(preset, conditional)
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    for step in range(6):
+        trainer.step(batch(step))
+    still = [name for name, p in trainer.model.named_parameters() if torch.equal(p, before[name])]
+    assert not still
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize(("preset", "conditional"), CASES)
+def test_resume_equals_never_stopping(preset, conditional, precision):
+    changes = {"ema": 0.9, "accumulate": 2, "clip": 1.0, "precision": precision}
+    whole, first, second = (trainer_of(preset, conditional, **changes) for _ in range(3))
+    for step in range(5):
+        whole.step(batch(step))
+    for step in range(3):
+        first.step(batch(step))
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    second.load_state_dict(torch.load(file, weights_only=True))
+    for step in range(3, 5):
+        with second.sampling() as model:  # a preview in between disturbs nothing
+            model.sample(2, labels(model, 2), generator=torch.Generator().manual_seed(0))
+        second.step(batch(step))
+    with whole.sampling(), second.sampling():
+        pass  # both fit the average's batch statistics anew
+    assert_equal_states(second.state_dict(), whole.state_dict())
+
+
+@pytest.mark.parametrize("preset", ["vae", "vae_conv", "ddpm"])
+def test_likelihood_models_learn_one_batch(preset):
+    trainer = trainer_of(preset)
+    losses = [float(next(iter(trainer.step(batch(0)).values()))) for _ in range(60)]
+    assert sum(losses[-10:]) < sum(losses[:10])
+
+
+@pytest.mark.parametrize("preset", TINY)
+def test_weights_travel_as_safetensors(preset):
+    model, other = build(preset), build(preset)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    other.load_state_dict(load(save({k: v.contiguous() for k, v in model.state_dict().items()})))
+    assert_equal_states(dict(other.state_dict()), dict(model.state_dict()))
+
+
+@pytest.mark.parametrize("preset", TINY)
+def test_nothing_in_a_step_waits_for_the_device(preset, monkeypatch):
+    """Reading a value back stalls a GPU; on a CPU it can at least be forbidden."""
+    trainer = trainer_of(preset, ema=0.9)
+    trainer.step(batch(0))
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a tensor was read back inside a step")
+
+    for name in ("item", "tolist", "__bool__", "__float__", "__int__", "numpy"):
+        monkeypatch.setattr(torch.Tensor, name, refuse)
+    try:
+        trainer.step(batch(1))
+    finally:
+        monkeypatch.undo()
