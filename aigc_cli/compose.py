@@ -9,6 +9,7 @@ from typing import Any
 
 from aigc_cli.composition import compose_plain, config_folders, package_of
 from aigc_cli.config import bind, check, load
+from aigc_cli.data import PIPELINE, check_pipeline
 from aigc_cli.errors import ConfigError
 from aigc_cli.overrides import Groups, Override, check_group, check_key, check_type, lookup, read
 from aigc_cli.wording import suggestion
@@ -21,7 +22,7 @@ VERBS = {
 }
 SIGNED = {"data": "datasets", "optimizer": "optimizers", "schedule": "schedules"}  # tables that need no torch
 # Keys of these nodes that are not the callable's: they are checked where they are used.
-ELSEWHERE = {"data": ("cache", "workers", "max_bad", "augment"), "optimizer": ("phases",)}
+ELSEWHERE = {"data": PIPELINE, "optimizer": ("phases",)}
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,8 @@ def check_node(key: str, table: str, node: Mapping[str, Any]) -> list[str]:
     phases = node.get("phases") or {} if table == "optimizers" else {}
     own = {name: value for name, value in node.items() if name not in ELSEWHERE.get(key, ())}
     said = _said_by(bind, table, own, key)
+    if table == "datasets":
+        said += _said_by(lambda: check_pipeline(node, complete=False))
     for phase, settings in phases.items():
         path = f"{key}.phases.{phase}"
         if isinstance(settings, Mapping):

@@ -54,7 +54,7 @@ class Gallery:
 
     def write(self, target: Path, metadata: Mapping[str, str]) -> Path:
         """Write the pictures at the target, or beside it where something else is there already; return where."""
-        with put_in_place(target) as place, progress(self.model):
+        with put_in_place(target) as place, progress(self.model) as self.bar:
             if self.request.kind == "walk":
                 save_animation([grid(page, self.columns) for page in self._walk()], place.aside, metadata=metadata)
             elif self.request.files:
@@ -85,8 +85,10 @@ class Gallery:
         return np.concatenate([shown(chunk, self.spec) for chunk in self._chunks()])
 
     def _chunks(self) -> Iterator[Tensor]:
-        return draw_chunks(self.model, self.n, self._condition(self.n), seed=self.request.seed, device=self.device,
-                           chunk=self.request.batch_size, **self.settings)
+        request, condition = self.request, self._condition(self.n)
+        chunks = draw_chunks(self.model, self.n, condition, seed=request.seed, device=self.device,
+                             chunk=request.batch_size, **self.settings)  # fmt: skip
+        return self._counted(chunks, math.ceil(self.n / request.batch_size))
 
     def _write_files(self, folder: Path, metadata: Mapping[str, str]) -> None:
         number = 0
@@ -104,7 +106,8 @@ class Gallery:
             labels = None if condition is None else condition[start : start + batch].to(self.device)
             moments = walk(self.model, min(batch, self.n - start), labels, frames=self.request.frames,
                            seed=mix(self.request.seed, index), device=self.device, **self.settings)
-            parts.append([shown(moment, self.spec) for moment in moments])
+            counted = self._counted(moments, math.ceil(self.n / batch) * self.request.frames)
+            parts.append([shown(moment, self.spec) for moment in counted])
         return [np.concatenate(moment) for moment in zip(*parts, strict=True)]
 
     def _manifold(self) -> np.ndarray:
@@ -134,6 +137,12 @@ class Gallery:
             with torch.no_grad():
                 made.append(self.model.reconstruct(x[part].to(self.device), condition).cpu())
         return interleave(shown(x, self.spec), shown(torch.cat(made), self.spec), self.columns)
+
+    def _counted(self, parts: Iterator[Tensor], count: int) -> Iterator[Tensor]:
+        """Tell the bar after the first part how many passes all of them will take."""
+        for part in parts:
+            self.bar.total = self.bar.total or self.bar.n * count
+            yield part
 
     def _condition(self, n: int) -> Tensor | None:
         return torch.tensor([self.chosen[i % len(self.chosen)] for i in range(n)]) if self.chosen else None
@@ -219,11 +228,11 @@ def interleave(upper: np.ndarray, lower: np.ndarray, columns: int) -> np.ndarray
 
 
 @contextmanager
-def progress(model: Model) -> Iterator[None]:
-    """Show a sign of life on the terminal while a slow model works: passes through its last generative part."""
+def progress(model: Model) -> Iterator[tqdm]:
+    """Show on a terminal how a slow model gets on: passes through its last generative part."""
     with tqdm(unit="pass", delay=1, leave=False, disable=None, dynamic_ncols=True) as bar:
         hook = getattr(model, model.generative[-1]).register_forward_hook(lambda *_: bar.update() and None)
         try:
-            yield
+            yield bar
         finally:
             hook.remove()

@@ -25,7 +25,6 @@ def put_in_place(target: Path) -> Iterator[Place]:
     """Lend a path to write at, then move what was written to the target, or beside it (name-2) if others lie there."""
     target = target.absolute()
     place = Place(target.with_name(f".tmp-{os.getpid()}-{target.name}"), target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield place
         place.path = _free_name(place.aside, target)

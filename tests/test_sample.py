@@ -27,15 +27,18 @@ GAN = {"name": "gan", "latent": 4, "conditional": True, "critic_steps": 1, "loss
        "penalty": {"name": "none"}, "generator": MLP, "critic": MLP}
 VAE = {"name": "vae", "latent": 2, "conditional": False, "likelihood": "bernoulli", "beta": 1.0, "encoder": MLP,
        "decoder": MLP}
+UNET = {"name": "unet", "width": 8, "multipliers": [1], "blocks": 1, "attention": [], "dropout": 0.0}
+DIFFUSION = {"name": "diffusion", "conditional": True, "schedule": "linear", "timesteps": 20, "label_dropout": 0.1,
+             "guidance": 1.0, "denoiser": UNET, "sampler": {"name": "ancestral", "steps": None}}
 CLOTHES = DataSpec("image", (1, 8, 8), condition=Classes(("shirt", "shoe", "bag")))
 
 
-def save_run(folder: Path, model: dict, spec: DataSpec = CLOTHES, step: int = 5, **config) -> Path:
+def save_run(folder: Path, model: dict, spec: DataSpec = CLOTHES, step: int = 5, spread: float = 1.0, **config) -> Path:
     torch.manual_seed(0)
     built = bind("models", model, "model")(spec)
     with torch.no_grad():
         for parameter in built.parameters():
-            parameter.normal_()
+            parameter.normal_(std=spread)
     meta = {"config": {"model": model, **config}, "choices": {"model": model["name"]}, "spec": spec.to_dict()}
     checkpoints.save(folder / "checkpoints", step, built.state_dict(), meta, {}, keep=2)
     return folder
@@ -167,6 +170,33 @@ def test_a_walk_in_batches_covers_all(run, capsys):
     arguments = ("ckpt=outputs/clothes", "interpolate=true", "frames=2", "grid=1x3", "batch_size=2")
     with Image.open(sampled(capsys, *arguments)) as opened:
         assert opened.size == (3 * 66 - 2, 64)
+
+
+def test_settings_of_diffusion_reach_its_sampler(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save_run(Path("noise"), DIFFUSION, spread=0.1)
+    settings = ((), ("steps=5",), ("sampler=ddim",), ("sampler=ddim", "eta=0.5"), ("guidance=3",), ("guidance=1",))
+    paths = [sampled(capsys, "ckpt=noise", "n=3", *each) for each in settings]
+    assert paths[3].name == "samples-step-00000005-n-3-eta-0.5-sampler-ddim.png"
+    contents = [path.read_bytes() for path in paths]
+    assert contents[0] == contents[5]
+    assert len(set(contents)) == 5
+    walk = sampled(capsys, "ckpt=noise", "n=1", "interpolate=true", "frames=2", "steps=2", "sampler=ddim")
+    assert walk.suffix == ".webp"
+    before = files_below(Path())
+    assert "steps: given 21, allowed: 1 to 20" in refused(capsys, "ckpt=noise", "n=3", "steps=21")
+    assert "eta: " in refused(capsys, "ckpt=noise", "n=3", "eta=0.5")
+    assert "sampler: given 'ddmi' (text), allowed: ancestral, ddim" in refused(capsys, "ckpt=noise", "sampler=ddmi")
+    assert "reconstruct: model 'diffusion' takes no pictures in" in refused(capsys, "ckpt=noise", "reconstruct=true")
+    assert files_below(Path()) == before
+
+
+def test_guidance_of_a_model_without_labels(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save_run(Path("noise"), {**DIFFUSION, "conditional": False})
+    said = refused(capsys, "ckpt=noise", "guidance=2")
+    assert "guidance: model 'diffusion' has no use for it: it was trained without labels." in said
+    assert not Path("noise/samples").exists()
 
 
 def test_the_plane_of_a_two_dimensional_latent(tmp_path, monkeypatch, capsys):

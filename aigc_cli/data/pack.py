@@ -1,54 +1,205 @@
-"""Decode a data set once into plain memory-mapped bytes; training reads only these. DESIGN: decode once, then only bytes."""
+"""Open a data set's pack: decoded once into plain memory-mapped bytes, which is all that training reads."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
 import json
+import math
 import os
-from collections.abc import Mapping
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aigc_cli.config import bind
-from aigc_cli.interfaces import DataSpec
+from aigc_cli.data import PIPELINE, check_pipeline
+from aigc_cli.data.packing import too_many, write_pack
+from aigc_cli.data.source import Source
+from aigc_cli.errors import DataError
+from aigc_cli.files import atomic_write
 
-PIPELINE = ("cache", "workers", "max_bad", "augment")
+if TYPE_CHECKING:
+    from aigc_cli.interfaces import DataSpec
+
+FORMAT = 1
+TEMPORARY, LOCK = ".packing-", ".lock-"
+SMALL = 1000  # training pictures, below which advice is due
 
 
 @dataclass(frozen=True)
 class Pack:
-    spec: DataSpec
+    """Decoded data on the disk: `<split>.samples`, `<split>.labels`, rejected.jsonl, meta.json."""
+
+    about: Mapping[str, Any]  # the spec in DataSpec.to_dict's form
     path: Path
     counts: dict[str, int]
     rejected: int
     fingerprint: str
+    ignored: int = 0  # files that are no pictures
+    fresh: bool = False  # packed by this call
 
-    def split(self, name: str):
-        shape = (self.counts[name], *self.spec.shape)
-        samples = np.memmap(self.path / f"{name}.samples", np.uint8, "c", shape=shape)
+    @functools.cached_property
+    def spec(self) -> DataSpec:
+        """Return the spec; it needs torch, which those who only pack need not wait for."""
+        from aigc_cli.interfaces import DataSpec
+
+        return DataSpec.from_dict(self.about)
+
+    def split(self, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
+        """Return samples (N, *shape), mapped from the disk, and labels (N,) where there are any."""
+        shape = (self.counts[name], *self.about["shape"])
+        file = self.path / f"{name}.samples"
+        # Copy on write: torch warns of arrays that cannot be written. An empty file cannot be mapped.
+        samples = np.memmap(file, np.uint8, "c", shape=shape) if shape[0] else np.empty(shape, np.uint8)
         labels = self.path / f"{name}.labels"
         return samples, np.fromfile(labels, np.int64) if labels.exists() else None
 
+    def rejections(self) -> list[tuple[str, str]]:
+        """Return (path, reason) of what could not be used."""
+        lines = map(json.loads, (self.path / "rejected.jsonl").read_text().splitlines())
+        return [(line["path"], line["reason"]) for line in lines]
+
+    def damage(self) -> list[str]:
+        """Compare every file with its checksum; return the names of those that differ."""
+        files = json.loads((self.path / "meta.json").read_text())["files"]
+        return [name for name, about in files.items() if _sha256(self.path / name) != about["sha256"]]
+
 
 def open_data(node: Mapping[str, Any], *, progress: bool = True) -> Pack:
-    settings = {k: v for k, v in node.items() if k not in PIPELINE}
-    source = bind("datasets", settings, "data")()
+    """Open the pack of a data node, packing first where there is none for these files and settings."""
+    settings = check_pipeline(node)
+    source: Source = bind("datasets", {key: value for key, value in node.items() if key not in PIPELINE}, "data")()
     fingerprint = source.fingerprint()
-    cache = Path(node["cache"] or os.environ.get("AIGC_CACHE", "~/.cache/aigc")).expanduser()
+    cache = cache_folder(settings["cache"])
     path = cache / f"{source.name}-{fingerprint[:12]}"
-    if not (path / "meta.json").exists():
-        path.mkdir(parents=True, exist_ok=True)
-        contents = source.contents()
-        counts = {}
-        for name, split in contents.splits.items():
-            read = source.reader(name)
-            array = np.stack([read(key) for key in split.keys])
-            array.tofile(path / f"{name}.samples")
-            counts[name] = len(array)
-            if split.labels is not None:
-                np.asarray(split.labels, np.int64).tofile(path / f"{name}.labels")
-        (path / "meta.json").write_text(json.dumps({"spec": contents.spec, "counts": counts}))
-    meta = json.loads((path / "meta.json").read_text())
-    return Pack(DataSpec.from_dict(meta["spec"]), path, meta["counts"], 0, fingerprint)
+    pack = read_pack(path, fingerprint)
+    if pack is None:
+        try:
+            with _locked(cache, path.name):
+                # Another process may have packed it while this one waited.
+                pack = read_pack(path, fingerprint) or _packed(source, path, fingerprint, settings, progress)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise DataError(
+                f"data.cache: cannot write to '{cache}' ({reason}). Type data.cache= and a folder with room."
+            ) from None
+    too_many(pack.rejections(), sum(pack.counts.values()) + pack.rejected, settings["max_bad"])
+    return pack
+
+
+def cache_folder(cache: str | None) -> Path:
+    """Return the folder of packs."""
+    return Path(cache or os.environ.get("AIGC_CACHE") or "~/.cache/aigc").expanduser()
+
+
+def advice(pack: Pack) -> str | None:
+    """Say what helps where there are few training pictures."""
+    count = pack.counts["train"]
+    if count >= SMALL:
+        return None
+    return (f"only {count} training pictures: samples may repeat them. data.augment=[flip,crop,colour] makes more "
+            "of them; so does starting from a trained model with init=.")  # fmt: skip
+
+
+def read_pack(path: Path, fingerprint: str) -> Pack | None:
+    """Return the pack at a path; None, with a warning, where its files are not what its meta says."""
+    try:
+        meta = json.loads((path / "meta.json").read_text())
+        if meta["format"] != FORMAT or meta["fingerprint"] != fingerprint:
+            return None
+        wrong = [name for name, about in meta["files"].items() if (path / name).stat().st_size != about["bytes"]]
+        pack = Pack(meta["spec"], path, meta["counts"], meta["rejected"], fingerprint, meta["ignored"])
+    except FileNotFoundError as error:
+        if not path.exists():
+            return None
+        wrong = [Path(error.filename).name]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        wrong = ["meta.json"]
+    if not wrong:
+        return pack
+    print(f"aigc: {path} is damaged ({', '.join(wrong)}): packing again.", file=sys.stderr)
+    return None
+
+
+def _packed(source: Source, path: Path, fingerprint: str, settings: Mapping[str, Any], progress: bool) -> Pack:
+    """Pack aside and rename, so that a pack is whole or is not there."""
+    contents = source.contents()
+    needed = math.prod(contents.spec["shape"]) * sum(len(split.keys) for split in contents.splits.values())
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise DataError(f"data.cache: '{path.parent}' has {free / 1e6:,.0f} MB left, and {needed / 1e6:,.0f} MB are "
+                        "needed. Type data.cache= and a folder with room.")  # fmt: skip
+    workers = settings["workers"] if settings["workers"] is not None else _cores()
+    folder = path.with_name(f"{TEMPORARY}{path.name}.{os.getpid()}")
+    try:
+        folder.mkdir()
+        done = write_pack(
+            source, contents, folder, workers=workers, max_bad=settings["max_bad"], progress=progress
+        )  # fmt: skip
+        meta = {
+            "format": FORMAT, "name": source.name, "fingerprint": fingerprint, "spec": contents.spec,
+            "counts": done.counts, "rejected": len(done.rejected), "ignored": contents.ignored, "files": done.files,
+        }  # fmt: skip
+        atomic_write(folder / "meta.json", json.dumps(meta, indent=1).encode())
+        _into_place(folder, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if done.rejected:
+        print(f"aigc: {len(done.rejected)} files cannot be used: {path / 'rejected.jsonl'}.", file=sys.stderr)
+    return Pack(contents.spec, path, done.counts, len(done.rejected), fingerprint, contents.ignored, fresh=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _into_place(folder: Path, path: Path) -> None:
+    if path.exists():  # damaged: who maps its files keeps them until it ends
+        aside = folder.with_name(f"{folder.name}.old")
+        path.rename(aside)
+        folder.rename(path)
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        folder.rename(path)
+
+
+@contextlib.contextmanager
+def _locked(cache: Path, name: str) -> Iterator[None]:
+    """Let one process pack a data set at a time; what killed ones left is swept."""
+    from filelock import FileLock, Timeout
+
+    cache.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(cache / f"{LOCK}{name}")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("aigc: another process is packing these data: waiting for it.", file=sys.stderr)
+        lock.acquire()
+    try:
+        _sweep(cache, name)
+        yield
+    finally:
+        lock.release()
+
+
+def _sweep(cache: Path, ours: str) -> None:
+    """Remove temporaries whose owner is dead: its lock is free."""
+    from filelock import FileLock, Timeout
+
+    for folder in cache.glob(f"{TEMPORARY}*"):
+        name = folder.name.removeprefix(TEMPORARY).partition(".")[0]
+        owner = contextlib.nullcontext() if name == ours else FileLock(cache / f"{LOCK}{name}", timeout=0)
+        with contextlib.suppress(Timeout), owner:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+DECODING = 1  # raised when decoded samples change, so that old packs are not taken for new ones
+
 Key: TypeAlias = str | int  # names a sample within its split: a relative path, an index
 Reader: TypeAlias = Callable[[Any], NDArray[np.uint8]]  # key -> stored integers of the spec's shape
 
@@ -64,7 +66,7 @@ def image_spec(channels: int, size: int, classes: Iterable[str] | None) -> dict[
 
 def digest(name: str, settings: Mapping[str, Any], files: Iterable[tuple[str, int, int]] = ()) -> str:
     """Hash a source's name, settings and (path, size, time) of its files."""
-    hasher = hashlib.sha256(json.dumps([name, dict(settings)], sort_keys=True).encode())
+    hasher = hashlib.sha256(json.dumps([name, DECODING, dict(settings)], sort_keys=True).encode())
     for path, size, stamp in files:
         hasher.update(f"{path}\0{size}\0{stamp}\n".encode("utf-8", "surrogateescape"))
     return hasher.hexdigest()

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from aigc_cli.config import load, names
+from aigc_cli.data import check_augments
+from aigc_cli.data.augment import Augment, sample_keys
 from aigc_cli.data.pack import Pack
-from aigc_cli.errors import DataError
+from aigc_cli.errors import ConfigError, DataError
 from aigc_cli.interfaces import Batch
 from aigc_cli.randomness import mix
+
+SHARE_OF_MEMORY = 0.25  # of the machine's, which a data set may fill; larger ones stay on the disk
+SHARE_OF_GPU = 0.5  # of its free memory; larger ones are gathered on the host and copied
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 class TensorData:
@@ -24,33 +34,99 @@ class TensorData:
         batch_size: int,
         seed: int,
         device: torch.device,
-        augment: Sequence = (),
+        augment: Sequence[str] = (),
     ) -> None:
         self.spec, self.batch_size, self.seed, self.device = pack.spec, batch_size, seed, device
-        samples, labels = pack.split(split)
-        self.samples = torch.from_numpy(samples)
-        self.labels = torch.from_numpy(labels) if labels is not None else None
-        if len(self.samples) < batch_size:
+        self.augments = _augments(augment, pack.spec.kind)
+        self._length = pack.counts[split]
+        if self._length < batch_size:
+            fitting = 2 ** int(math.log2(self._length)) if self._length else 1
             raise DataError(
-                f"data: its {split} split has {len(self.samples)} samples, fewer than batch_size={batch_size}. "
-                f"Type batch_size={max(1, len(self.samples) // 2)}."
+                f"batch_size: given {batch_size}, but the {split} split has {self._length} samples. "
+                f"Type batch_size={fitting}, or give it more data."
             )
-        self.batches_per_epoch = len(self.samples) // batch_size
-        self._epoch, self._order = -1, torch.empty(0)
+        self.batches_per_epoch = self._length // batch_size
+        samples, labels = pack.split(split)
+        self.samples = _placed(torch.from_numpy(samples), device).flatten(1)
+        self.labels = None if labels is None else torch.from_numpy(labels).to(device)
+        self._buffers = _Buffers(self.samples, batch_size, device)
+        self._epoch, self._order, self._device_order = -1, torch.empty(0), torch.empty(0)
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return self._length
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of a step, on the device."""
-        index = self._indices(step)
-        x = self.samples.index_select(0, index).to(self.device)
-        labels = self.labels.index_select(0, index).to(self.device) if self.labels is not None else None
-        return Batch(x, labels, torch.tensor(step, device=self.device))
-
-    def _indices(self, step: int) -> Tensor:
+        """Return the batch of a step, on the device; it stays as it is until the next but one is asked for."""
         epoch, number = divmod(step, self.batches_per_epoch)
         if epoch != self._epoch:
-            generator = torch.Generator().manual_seed(mix(self.seed, epoch))
-            self._epoch, self._order = epoch, torch.randperm(len(self.samples), generator=generator)
-        return self._order[number * self.batch_size : (number + 1) * self.batch_size]
+            self._shuffle(epoch)
+        part = slice(number * self.batch_size, (number + 1) * self.batch_size)
+        index = self._device_order[part]
+        x = self._buffers.gather(self._order[part]).view(-1, *self.spec.shape)
+        for name, augment in self.augments.items():
+            x = augment(x, sample_keys(self.seed, epoch, index, name), self.spec)
+        labels = None if self.labels is None else self.labels.index_select(0, index)
+        # A filled tensor, because a copy from the host would make the GPU wait.
+        return Batch(x, labels, torch.full((), step, dtype=torch.int64, device=self.device))
+
+    def _shuffle(self, epoch: int) -> None:
+        generator = torch.Generator().manual_seed(mix(self.seed, epoch))  # on the CPU: one order for all devices
+        order = torch.randperm(self._length, generator=generator)
+        self._epoch, self._device_order = epoch, order.to(self.device)
+        self._order = self._device_order if self.samples.device == self._device_order.device else order
+
+
+class _Buffers:
+    """Gather rows into two buffers in turn: fresh memory for each batch would cost more than the copy."""
+
+    def __init__(self, samples: Tensor, batch_size: int, device: torch.device) -> None:
+        self.samples, self.device, self.turn = samples, device, 0
+        self.copied = samples.device.type != device.type
+        pinned = self.copied and device.type == "cuda"
+        shape = (batch_size, samples.shape[1])
+        self.rows = [
+            torch.empty(shape, dtype=samples.dtype, device=samples.device, pin_memory=pinned) for _ in range(2)
+        ]
+        self.events = [torch.cuda.Event() for _ in range(2)] if pinned else None
+
+    def gather(self, index: Tensor) -> Tensor:
+        """Return the rows of an index (B,), on the device."""
+        self.turn ^= 1
+        rows = self.rows[self.turn]
+        if self.events:
+            self.events[self.turn].synchronize()  # the copy before the last may still read this buffer
+        torch.index_select(self.samples, 0, index, out=rows)
+        if not self.copied:
+            return rows
+        there = rows.to(self.device, non_blocking=self.events is not None)
+        if self.events:
+            self.events[self.turn].record()
+        return there
+
+
+def _augments(chosen: Sequence[str], kind: str) -> dict[str, Augment]:
+    check_augments(chosen)
+    if chosen and kind != "image":
+        raise ConfigError(f"data.augment: given {list(chosen)}, but {kind} data have no augments. Type data.augment=[].")
+    known = names("augments") if chosen else {}
+    return {name: load(known[name]) for name in chosen}
+
+
+def _placed(samples: Tensor, device: torch.device) -> Tensor:
+    """Put samples where gathering is fastest: on the GPU, in memory, or leave them mapped from the disk."""
+    size = samples.nbytes
+    if device.type == "cuda" and size < SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]:
+        return samples.to(device)
+    return samples.clone() if size < SHARE_OF_MEMORY * _memory() else samples
+
+
+def _memory() -> int:
+    """Return the bytes of memory that this process may use at most."""
+    try:
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 8 * 2**30  # a system that does not say: a laptop's
+    try:
+        return min(whole, int(CGROUP_LIMIT.read_text()))
+    except (OSError, ValueError):  # no such limit
+        return whole

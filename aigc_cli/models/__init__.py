@@ -18,8 +18,3 @@ PENALTIES = {
     "none": "aigc_cli.models.adversarial:none",
     "r1": "aigc_cli.models.adversarial:r1",
 }
-
-SAMPLERS = {
-    "ancestral": "aigc_cli.samplers:ancestral",
-    "ddim": "aigc_cli.samplers:ddim",
-}

@@ -1,6 +1,6 @@
 """Learn by maximising a lower bound of the likelihood: the variational autoencoder, arXiv:1312.6114.
 
-    log p(x) >= E_q(z|x) [log p(x|z)] - KL(q(z|x) || p(z)),    p(z) = N(0, I),    q(z|x) = N(mean, exp(log_variance))
+log p(x) >= E_q(z|x) [log p(x|z)] - KL(q(z|x) || p(z)),    p(z) = N(0, I),    q(z|x) = N(mean, exp(log_variance))
 """
 
 from __future__ import annotations

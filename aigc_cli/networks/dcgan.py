@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated
 
 from annotated_types import Gt
@@ -38,7 +39,7 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """Halve the size down to 4x4 while doubling the channels; batch norm and leaky ReLU between, one logit at the end."""
+    """Halve the size to 4x4 while doubling the channels; batch norm and leaky ReLU between, one logit at the end."""
 
     def __init__(self, shapes: Shapes, *, width: Annotated[int, Gt(0)]) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class Critic(nn.Module):
             nn.Conv2d(shapes.input[0] + shapes.condition, width, 4, stride=2, padding=1, bias=False),
             nn.LeakyReLU(0.2, inplace=True),
         ]
-        for entering, leaving in zip(channels, channels[1:], strict=False):
+        for entering, leaving in pairwise(channels):
             layers.append(nn.Conv2d(entering, leaving, 4, stride=2, padding=1, bias=False))
             layers += [nn.BatchNorm2d(leaving), nn.LeakyReLU(0.2, inplace=True)]
         layers.append(nn.Conv2d(channels[-1], 1, SMALLEST, bias=False))

@@ -1,4 +1,4 @@
-"""DDPM's denoising U-Net, arXiv:2006.11239, appendix B: residual blocks told of the time, attention where maps are small."""
+"""DDPM's denoising U-Net: residual blocks that know the time, attention where maps are small. arXiv:2006.11239."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Shapes
+from aigc_cli.networks.normalisation import group_norm
 
-MOST_GROUPS, LEAST_IN_GROUP = 32, 4
 LONGEST_PERIOD = 10_000
 
 
@@ -58,7 +58,8 @@ class UNet(nn.Module):
                 current = leaving
             if level:
                 self.up.append(Double(current))
-        self.leave = nn.Sequential(normalisation(current), nn.SiLU(), nn.Conv2d(current, shapes.output[0], 3, padding=1))
+        last_convolution = nn.Conv2d(current, shapes.output[0], 3, padding=1)
+        self.leave = nn.Sequential(group_norm(current), nn.SiLU(), last_convolution)
         initialise(self)
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -81,11 +82,11 @@ class UNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Add to the picture what two convolutions make of it and of the embedding, then what its pixels tell each other."""
+    """Add what two convolutions make of the picture and the embedding, then what its pixels tell each other."""
 
     def __init__(self, entering: int, leaving: int, embedded: int, dropout: float, attends: bool) -> None:
         super().__init__()
-        self.first_norm, self.second_norm = normalisation(entering), normalisation(leaving)
+        self.first_norm, self.second_norm = group_norm(entering), group_norm(leaving)
         self.first, self.second = (nn.Conv2d(size, leaving, 3, padding=1) for size in (entering, leaving))
         self.embedding = nn.Linear(embedded, leaving)
         self.dropout = nn.Dropout(dropout)
@@ -104,7 +105,7 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = normalisation(channels)
+        self.norm = group_norm(channels)
         self.query_key_value = nn.Linear(channels, 3 * channels)
         self.project = nn.Linear(channels, channels)
 
@@ -146,17 +147,8 @@ def embed_time(time: Tensor, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def normalisation(channels: int) -> nn.GroupNorm:
-    """Return a group norm of 32 groups, or fewer for few channels.
-
-    With one channel a group it would wipe out what the embedding adds, which is constant over a channel's map.
-    """
-    most = max(1, min(MOST_GROUPS, channels // LEAST_IN_GROUP))
-    return nn.GroupNorm(next(groups for groups in range(most, 0, -1) if channels % groups == 0), channels, eps=1e-6)
-
-
 def initialise(network: UNet) -> None:
-    """Draw weights uniformly by Glorot's variance, as DDPM's code does, and begin residual branches and output at zero."""
+    """Draw weights uniformly with Glorot's variance, as DDPM's code; residual branches and the output begin at zero."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(module.weight)

@@ -1,0 +1,21 @@
+"""Fetch a known data set through torchvision; where that fails, say which files to put where."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from aigc_cli.errors import DataError
+
+
+def download(name: str, root: str, by_hand: str) -> None:
+    """Download torchvision's data set of this name into root; DataError tells the way without a network."""
+    print(f"aigc: {name} is not in '{root}': downloading it.", file=sys.stderr)
+    try:
+        from torchvision import datasets
+
+        getattr(datasets, name)(str(Path(root).expanduser()), download=True)
+    except (ImportError, OSError, RuntimeError, ValueError, EOFError) as error:  # torchvision's own are RuntimeErrors
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120].rstrip(".")
+        raise DataError(f"data.root: no {name} in '{root}', and it cannot be downloaded ({reason}). "
+                        f"Without a network: {by_hand}, or type data.root= and the folder that has it.") from None  # fmt: skip

@@ -1,0 +1,207 @@
+"""Decode the samples of a source into raw arrays, in worker processes. No torch: each worker would pay for it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from aigc_cli.data.source import Contents, Key, Reader, Rejected, Source
+from aigc_cli.errors import DataError
+from aigc_cli.files import sync
+
+FEW = 512  # samples that are decoded sooner than worker processes start
+CHUNK_BYTES, CHUNK_SAMPLES = 8 * 2**20, 128  # what a worker decodes at a time; a few chunks per worker are in memory
+NAMED = 3  # rejected files that an error names
+
+Bad: TypeAlias = tuple[str, str]  # (path, reason)
+Chunk: TypeAlias = tuple[NDArray[np.uint8], list[int], list[Bad]]  # samples, which of the keys they are, the rejected
+
+
+@dataclass
+class Packed:
+    """Say what was written."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    files: dict[str, dict[str, int | str]] = field(default_factory=dict)  # name -> bytes, sha256
+    rejected: list[Bad] = field(default_factory=list)
+
+
+def write_pack(
+    source: Source, contents: Contents, folder: Path, *, workers: int, max_bad: float, progress: bool
+) -> Packed:
+    """Write every split's samples and labels, and the list of the rejected; OSError where the disk refuses."""
+    packed = Packed(rejected=list(contents.rejected))
+    total = sum(len(split.keys) for split in contents.splits.values()) + len(packed.rejected)
+    quiet = not progress or not sys.stderr.isatty()
+    with decoding(source, contents, workers) as decode, tqdm(
+        total=total, desc=f"packing {source.name}", unit="sample", disable=quiet, leave=False, dynamic_ncols=True
+    ) as bar:  # fmt: skip
+        for name, split in contents.splits.items():
+            kept = []
+            with Recorded(folder / f"{name}.samples") as file:
+                for start, keys, (samples, good, bad) in decode(name, split.keys):
+                    file.write(samples)
+                    kept += [start + index for index in good]
+                    packed.rejected += bad
+                    too_many(packed.rejected, total, max_bad)
+                    bar.update(len(keys))
+            packed.files[file.path.name] = file.about()
+            packed.counts[name] = len(kept)
+            if split.labels is not None:
+                with Recorded(folder / f"{name}.labels") as file:
+                    file.write(np.asarray(split.labels, np.int64)[kept])
+                packed.files[file.path.name] = file.about()
+    lines = [json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in packed.rejected]
+    (folder / "rejected.jsonl").write_text("".join(lines))
+    if not packed.counts["train"]:
+        raise DataError(f"data: none of the {total} samples can be trained on.{_named(packed.rejected)}")
+    return packed
+
+
+def too_many(rejected: Sequence[Bad], total: int, max_bad: float) -> None:
+    """Raise DataError once the unreadable are more than the share that is allowed."""
+    if len(rejected) > max_bad * total:
+        raise DataError(
+            f"data: more than max_bad={max_bad:g} of the {total:,} files cannot be used.{_named(rejected)} "
+            "Remove them, or type data.max_bad=0.1 to go on without."
+        )
+
+
+def _named(rejected: Sequence[Bad]) -> str:
+    listed = "; ".join(f"{path} ({reason})" for path, reason in rejected[:NAMED])
+    return f" {listed}{'; ...' if len(rejected) > NAMED else '.'}" if rejected else ""
+
+
+class Recorded:
+    """Write a file and know its size and checksum; it is on the disk when it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.size, self.hasher = path, 0, hashlib.sha256()
+
+    def __enter__(self) -> Recorded:
+        self.file: BinaryIO = self.path.open("wb")
+        return self
+
+    def write(self, array: NDArray) -> None:
+        """Append an array's bytes."""
+        data = memoryview(np.ascontiguousarray(array)).cast("B") if array.size else b""
+        self.file.write(data)
+        self.hasher.update(data)
+        self.size += len(data)
+
+    def __exit__(self, *exception: object) -> None:
+        with self.file:
+            sync(self.file)
+
+    def about(self) -> dict[str, int | str]:
+        """Return size and checksum for the pack's meta."""
+        return {"bytes": self.size, "sha256": self.hasher.hexdigest()}
+
+
+class Decoder:
+    """Decode chunks of keys; every split's reader is made once."""
+
+    def __init__(self, source: Source, shape: tuple[int, ...]) -> None:
+        self.source, self.shape = source, shape
+        self.readers: dict[str, Reader] = {}
+
+    def __call__(self, split: str, keys: Sequence[Key]) -> Chunk:
+        if split not in self.readers:
+            self.readers[split] = self.source.reader(split)
+        read, samples, good, bad = self.readers[split], np.empty((len(keys), *self.shape), np.uint8), [], []
+        for index, key in enumerate(keys):
+            try:
+                samples[len(good)] = read(key)
+            except Rejected as reason:
+                bad.append((_printable(key), str(reason)))
+            else:
+                good.append(index)
+        return samples[: len(good)], good, bad
+
+
+def _printable(key: Key) -> str:
+    return str(key).encode("utf-8", "backslashreplace").decode()
+
+
+Decode: TypeAlias = Callable[[str, Sequence[Key]], Iterator[tuple[int, Sequence[Key], Chunk]]]
+
+
+@contextlib.contextmanager
+def decoding(source: Source, contents: Contents, workers: int) -> Iterator[Decode]:
+    """Yield what decodes a split's keys chunk by chunk, in their order: in worker processes, if that is worth it."""
+    shape = tuple(contents.spec["shape"])
+    size = max(1, min(CHUNK_SAMPLES, CHUNK_BYTES // int(np.prod(shape))))
+    many = sum(len(split.keys) for split in contents.splits.values()) >= FEW
+    if not (workers and many and source.parallel) or multiprocessing.current_process().daemon:
+        decoder = Decoder(source, shape)
+
+        def here(split: str, keys: Sequence[Key]) -> Iterator[tuple[int, Sequence[Key], Chunk]]:
+            for start in range(0, len(keys), size):
+                yield start, keys[start : start + size], decoder(split, keys[start : start + size])
+
+        yield here
+        return
+    spawn = multiprocessing.get_context("spawn")  # a forked child would inherit threads' locks
+    pool = ProcessPoolExecutor(workers, spawn, _start_worker, (source, shape))
+    try:
+        yield lambda split, keys: _in_pool(pool, split, keys, size, 2 * workers + 1)
+    except BrokenProcessPool:
+        raise DataError(
+            "data: a worker process was killed, most likely for want of memory. Type data.workers=1."
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_pool(
+    pool: ProcessPoolExecutor, split: str, keys: Sequence[Key], size: int, ahead: int
+) -> Iterator[tuple[int, Sequence[Key], Chunk]]:
+    waiting: deque[tuple[int, Sequence[Key], Future[Chunk]]] = deque()
+    for start in range(0, len(keys), size):
+        part = keys[start : start + size]
+        waiting.append((start, part, pool.submit(_work, split, part)))
+        if len(waiting) > ahead:  # so that memory is bounded
+            first, done, future = waiting.popleft()
+            yield first, done, future.result()
+    while waiting:
+        first, done, future = waiting.popleft()
+        yield first, done, future.result()
+
+
+_decoder: Decoder | None = None  # a worker's own
+
+
+def _start_worker(source: Source, shape: tuple[int, ...]) -> None:
+    global _decoder
+    _decoder = Decoder(source, shape)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends us
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # it was killed: nobody waits for our chunks
+
+
+def _work(split: str, keys: Sequence[Key]) -> Chunk:
+    assert _decoder is not None
+    return _decoder(split, keys)
