@@ -14,7 +14,7 @@ from aigc_cli.networks.labels import append_one_hot, append_one_hot_maps
 from aigc_cli.networks.normalisation import group_norm
 
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
-HIDDEN = 8  # units of the fully connected layer, times the width
+HIDDEN = 16  # units of the fully connected layer, times the width
 Activation = Literal["relu", "silu"]
 Normalisation = Literal["none", "group"]
 

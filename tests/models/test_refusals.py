@@ -1,0 +1,85 @@
+"""Models refuse data that they cannot learn, in a line that says what to type instead."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from aigc_cli.compose import compose
+from aigc_cli.config import bind
+from aigc_cli.errors import ConfigError
+from aigc_cli.interfaces import Classes, DataSpec, Model
+
+DIGITS = Classes(tuple("0123456789"))
+
+
+def build(*overrides: str, shape: tuple[int, ...] = (1, 32, 32), kind: str = "image", labels: bool = True) -> Model:
+    spec = DataSpec(kind, shape, condition=DIGITS if labels else None)  # type: ignore[arg-type]
+    node = compose("train", list(overrides)).config["model"]
+    with torch.device("meta"):
+        return bind("models", node, "model")(spec)
+
+
+SMALL = ("model=ddpm", "model.denoiser.width=8", "model.denoiser.blocks=1")
+
+
+@pytest.mark.parametrize(("overrides", "settings", "said"), [
+    (["model=ddpm"], {"shape": (1, 16000), "kind": "audio"}, "given audio data, allowed: image"),
+    (["model=gan"], {"shape": (64,), "kind": "text"}, "given text data, allowed: image or audio"),
+    (["model=dcgan"], {"shape": (1, 28, 28)}, "data.size=32"),
+    (["model=dcgan"], {"shape": (3, 32, 64)}, "square"),
+    (["model=dcgan"], {"shape": (1, 16000), "kind": "audio"}, "allowed: sides of 16, 32"),
+    (["model=vae_conv"], {"shape": (1, 30, 30)}, "divisible by 4"),
+    (["model=vae_conv"], {"shape": (1, 16000), "kind": "audio"}, "model=vae"),
+    (["model=ddpm"], {"shape": (1, 28, 28)}, r"model.denoiser.multipliers=\[1,2,2\]"),
+    (["model=ddpm"], {"shape": (3, 33, 33)}, r"model.denoiser.multipliers=\[1\]"),
+    (["model=ddpm", "model.denoiser.multipliers=[1,2,2]"], {"shape": (1, 28, 28)}, r"model.denoiser.attention=\[14\]"),
+    (["model=ddpm"], {"shape": (3, 96, 96)}, "96, 48, 24, 12"),
+    (["model=ddpm", "model.conditional=true", "model.label_dropout=0", "model.guidance=2"], {}, "model.guidance=1"),
+    *((([f"model={name}", "model.conditional=true"]), {"labels": False}, "model.conditional=false")
+      for name in ("gan", "vae", "ddpm")),
+])  # fmt: skip
+def test_what_cannot_be_learnt_is_refused(overrides, settings, said):
+    with pytest.raises(ConfigError, match=said) as caught:
+        build(*overrides, **settings)
+    assert str(caught.value).startswith("model")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("overrides", "said"), [
+    (["model.denoiser.width=6"], "model.denoiser.width"),
+    (["model.denoiser.multipliers=[]"], "model.denoiser.multipliers"),
+    (["model.denoiser.dropout=1.0"], "model.denoiser.dropout"),
+    (["model.timesteps=1"], "model.timesteps"),
+    (["model.schedule=sigmoid"], "model.schedule"),
+    (["model.sampler.eta=2"], "model.sampler.eta"),
+    (["model.sampler.steps=0"], "model.sampler.steps"),
+    (["model.sampler.name=euler"], "model.sampler.name"),
+])  # fmt: skip
+def test_settings_out_of_range_are_refused(overrides, said):
+    with pytest.raises(ConfigError, match=said):
+        build("model=ddpm", *overrides)
+
+
+@pytest.mark.parametrize(("shape", "multipliers", "attention"), [
+    ((1, 28, 28), "[1,2,2]", "[7]"), ((1, 28, 28), "[1,2,2]", "[]"), ((3, 96, 96), "[1,1,2]", "[24]"),
+    ((3, 64, 96), "[1,2]", "[48]"), ((1, 15, 15), "[1]", "[15]"),
+])  # fmt: skip
+def test_a_unet_keeps_the_pictures_shape(shape, multipliers, attention):
+    build(*SMALL, f"model.denoiser.multipliers={multipliers}", f"model.denoiser.attention={attention}", shape=shape)
+    node = compose("train", [*SMALL, f"model.denoiser.multipliers={multipliers}",
+                             f"model.denoiser.attention={attention}"]).config["model"]["denoiser"]  # fmt: skip
+    from aigc_cli.interfaces import Shapes
+
+    network = bind("networks", node, "model.denoiser")(Shapes(shape, shape))
+    assert network(torch.zeros(2, *shape), torch.tensor([0, 5])).shape == (2, *shape)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 12, 20)])
+@pytest.mark.parametrize("normalisation", ["none", "group"])
+def test_convolutional_autoencoders_keep_the_pictures_shape(shape, normalisation):
+    chosen = [f"model.{part}.{setting}" for part in ("encoder", "decoder")
+              for setting in ("width=4", f"normalisation={normalisation}")]  # fmt: skip
+    spec = DataSpec("image", shape)
+    model = bind("models", compose("train", ["model=vae_conv", *chosen]).config["model"], "model")(spec)
+    assert model.reconstruct(torch.zeros(2, *shape, dtype=torch.uint8), None).shape == (2, *shape)

@@ -1,0 +1,300 @@
+"""What is proven on paper holds in code: closed forms, known solutions, end points."""
+
+from __future__ import annotations
+
+import functools
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from aigc_cli import samplers
+from aigc_cli.interfaces import Classes, DataSpec, Shapes
+from aigc_cli.models import adversarial
+from aigc_cli.models.diffusion import SCHEDULES, Diffusion
+from aigc_cli.models.likelihoods import Bernoulli, Gaussian
+from aigc_cli.models.vae import kl
+from aigc_cli.networks.normalisation import group_norm
+from aigc_cli.networks.unet import Attention, embed_time
+
+PICTURES = DataSpec("image", (1, 8, 8))
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=generator(seed))
+
+
+# Storage -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("levels", [2, 16, 256, 65536])
+def test_decoding_undoes_encoding(levels):
+    spec = DataSpec("image", (1, 8, 8), levels)
+    stored = torch.arange(levels, dtype=torch.uint8 if levels <= 256 else torch.int32)
+    signal = spec.encode(stored)
+    assert torch.equal(spec.decode(signal), stored)
+    assert signal[0] == -1
+    assert signal[-1] == pytest.approx(1, abs=1e-6)
+
+
+def test_decoding_clamps():
+    assert PICTURES.decode(torch.tensor([-5.0, 5.0])).tolist() == [0, 255]
+
+
+# Variational autoencoders --------------------------------------------------------------------------------------------
+
+
+def test_kl_of_the_prior_with_itself_is_nothing():
+    assert torch.equal(kl(torch.zeros(2, 5), torch.zeros(2, 5)), torch.zeros(2))
+
+
+def test_kl_equals_torchs_and_its_monte_carlo_estimate():
+    mean, log_variance = normal(1, 3, seed=1), normal(1, 3, seed=2)
+    posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    prior = torch.distributions.Normal(torch.zeros(3), torch.ones(3))
+    given = kl(mean, log_variance)
+    assert given == pytest.approx(torch.distributions.kl_divergence(posterior, prior).sum(1), rel=1e-5)
+    z = mean + (log_variance / 2).exp() * normal(200_000, 3)
+    estimate = (posterior.log_prob(z) - prior.log_prob(z)).sum(1)
+    assert given.item() == pytest.approx(estimate.mean().item(), abs=4 * estimate.std().item() / 200_000**0.5)
+
+
+def test_bernoulli_of_even_odds_costs_a_bit_a_pixel():
+    nats = Bernoulli(PICTURES).nats(torch.zeros(3, 1, 8, 8), torch.ones(3, 1, 8, 8))
+    assert nats == pytest.approx(torch.full((3,), 64 * math.log(2)), rel=1e-6)
+
+
+def test_bernoulli_is_cheapest_at_the_grey_value_itself():
+    x = torch.linspace(-0.9, 0.9, 64).reshape(1, 1, 8, 8)
+    likelihood = Bernoulli(PICTURES)
+    output = torch.log((1 + x) / (1 - x)).requires_grad_()
+    (gradient,) = torch.autograd.grad(likelihood.nats(output, x).sum(), output)
+    assert gradient == pytest.approx(torch.zeros_like(x), abs=1e-6)
+    assert likelihood.mean(output.detach()) == pytest.approx(x, abs=1e-6)
+
+
+def test_gaussian_equals_torchs_density():
+    likelihood = Gaussian(PICTURES)
+    output, x = normal(2, 1, 8, 8, seed=1), normal(2, 1, 8, 8, seed=2)
+    deviation = likelihood.log_deviation.exp() + 1 / 256
+    expected = -torch.distributions.Normal(output, deviation).log_prob(x).flatten(1).sum(1)
+    assert likelihood.nats(output, x).detach() == pytest.approx(expected.detach(), rel=1e-5)
+
+
+# Games ---------------------------------------------------------------------------------------------------------------
+
+
+def test_losses_at_known_points():
+    zero, two = torch.zeros(4), torch.full((4,), 2.0)
+    cross_entropy, hinge, squares = (
+        adversarial.CrossEntropy(smoothing=0.0), adversarial.Hinge(), adversarial.LeastSquares()
+    )  # fmt: skip
+    assert cross_entropy.critic(zero, zero).item() == pytest.approx(2 * math.log(2))
+    assert cross_entropy.generator(zero).item() == pytest.approx(math.log(2))
+    assert hinge.critic(two, -two).item() == 0
+    assert hinge.critic(zero, zero).item() == 2
+    assert hinge.generator(two).item() == -2
+    assert squares.critic(torch.ones(4), zero).item() == 0
+    assert squares.generator(two).item() == 0.5
+
+
+def test_smoothing_moves_the_best_logit_of_real_data_to_that_share():
+    logit = torch.tensor([math.log(0.9 / 0.1)], requires_grad=True)
+    loss = adversarial.CrossEntropy(smoothing=0.1).critic(logit, torch.zeros(1))
+    assert torch.autograd.grad(loss, logit)[0].item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["CrossEntropy", "Hinge", "LeastSquares"])
+def test_losses_never_overflow(name):
+    loss = getattr(adversarial, name)(**({"smoothing": 0.0} if name == "CrossEntropy" else {}))
+    huge = torch.full((2,), 1e4)
+    assert all(torch.isfinite(loss.critic(sign * huge, -sign * huge)) for sign in (1, -1))
+
+
+def test_r1_of_a_linear_critic_is_half_its_weights_square():
+    weight = normal(12, seed=3)
+    penalty = adversarial.r1(lambda x: x.flatten(1) @ weight, normal(5, 3, 2, 2), normal(5, 3, 2, 2), weight=10.0)
+    assert penalty.item() == pytest.approx(5 * weight.square().sum().item(), rel=1e-5)
+    assert adversarial.none(lambda x: x, normal(2, 2), normal(2, 2)).item() == 0
+
+
+# Diffusion -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("timesteps", [2, 10, 1000, 4000])
+def test_schedules_go_from_data_to_noise(name, timesteps):
+    alpha_bars = SCHEDULES[name](timesteps)
+    assert alpha_bars.shape == (timesteps,)
+    assert (alpha_bars.diff() < 0).all()
+    assert 0 < alpha_bars[-1] < 0.01
+    assert alpha_bars[0] < 1
+
+
+def test_schedules_end_where_their_papers_say():
+    linear, cosine = SCHEDULES["linear"](1000), SCHEDULES["cosine"](1000)
+    assert linear[0].item() == pytest.approx(1 - 1e-4, abs=1e-7)
+    assert linear[-1].item() == pytest.approx(4.04e-5, rel=0.01)
+    assert cosine[0].item() == pytest.approx(1 - 4.13e-5, abs=1e-6)
+    assert cosine[499].item() == pytest.approx(math.cos((0.5 + 0.008) / 1.008 * math.pi / 2) ** 2
+                                              / math.cos(0.008 / 1.008 * math.pi / 2) ** 2, rel=1e-4)  # fmt: skip
+    assert cosine[-1] < 1e-6
+
+
+class PredictsItsLabel(nn.Module):
+    """Predict a constant noise for label 1, another for the label that means none."""
+
+    none, labelled = 0.3, 0.7
+
+    def __init__(self, shapes: Shapes) -> None:
+        super().__init__()
+        assert shapes.condition == 4  # three classes and none
+        self.noises = nn.Parameter(torch.tensor([9.0, self.labelled, 9.0, self.none]))
+
+    def forward(self, x: torch.Tensor, time: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        return self.noises[condition][:, None, None, None].expand_as(x)
+
+
+def labelled_diffusion(guidance: float) -> Diffusion:
+    spec = DataSpec("image", (1, 8, 8), condition=Classes(("a", "b", "c")))
+    sampler = functools.partial(samplers.ddim, steps=2, eta=0.0)
+    return Diffusion(spec, conditional=True, schedule="linear", timesteps=10, label_dropout=0.25, guidance=guidance,
+                     denoiser=PredictsItsLabel, sampler=sampler)  # fmt: skip
+
+
+def guided(guidance: float) -> float:
+    """Return the noise that is predicted for label 1."""
+    denoise = labelled_diffusion(guidance)._guided(torch.tensor([1, 1]), guidance)
+    return float(denoise(torch.zeros(2, 1, 8, 8), torch.tensor([5, 5])).detach().mean())
+
+
+MEAN, DEVIATION = 0.2, 0.15  # of Gaussian data that lie within [-1, 1]
+
+
+def exact_denoiser(alpha_bars: torch.Tensor) -> samplers.Denoise:
+    """Return E[epsilon | x_t] for data from N(MEAN, DEVIATION^2)."""
+
+    def denoise(x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        alpha_bar = alpha_bars[time][:, None]
+        variance = alpha_bar * DEVIATION**2 + 1 - alpha_bar
+        return (1 - alpha_bar).sqrt() * (x - alpha_bar.sqrt() * MEAN) / variance
+
+    return denoise
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(("name", "settings", "tolerance"), [
+    ("ancestral", {"steps": None}, 0.02),
+    ("ancestral", {"steps": 100}, 0.08),  # a coarse chain loses variance
+    ("ddim", {"steps": None, "eta": 0.0}, 0.02),
+    ("ddim", {"steps": 50, "eta": 0.0}, 0.06),
+    ("ddim", {"steps": None, "eta": 1.0}, 0.02),
+])  # fmt: skip
+def test_samplers_land_on_the_distribution_of_the_data(schedule, name, settings, tolerance):
+    """With the exact denoiser the mean is right to 0.005 and the deviation to the share stated."""
+    alpha_bars = SCHEDULES[schedule](1000)
+    draw = getattr(samplers, name)
+    x = draw(exact_denoiser(alpha_bars), normal(20_000, 1), alpha_bars, generator(1), **settings)
+    assert x.mean().item() == pytest.approx(MEAN, abs=0.005)
+    assert x.std().item() == pytest.approx(DEVIATION, rel=tolerance)
+
+
+@pytest.mark.parametrize("steps", [None, 7])
+def test_ddim_with_all_its_noise_is_ancestral_sampling(steps):
+    alpha_bars = SCHEDULES["linear"](200)
+    denoise, noise = exact_denoiser(alpha_bars), normal(500, 1)
+    ancestral = samplers.ancestral(denoise, noise, alpha_bars, generator(1), steps=steps)
+    ddim = samplers.ddim(denoise, noise, alpha_bars, generator(1), steps=steps, eta=1.0)
+    assert ddim == pytest.approx(ancestral, abs=1e-4)
+
+
+def test_ddim_without_noise_is_deterministic():
+    alpha_bars = SCHEDULES["cosine"](100)
+    denoise, noise = exact_denoiser(alpha_bars), normal(10, 1)
+    one, other = (samplers.ddim(denoise, noise, alpha_bars, generator(s), steps=10, eta=0.0) for s in (1, 2))
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("count", "steps"), [(1000, None), (1000, 50), (1000, 7), (1000, 1000), (20, 1), (3, 2),
+                                              (1000, 999), (1000, 700), (250, 17)])  # fmt: skip
+def test_respaced_timesteps_begin_at_the_noisiest_and_end_at_the_data(count, steps):
+    alpha_bars = SCHEDULES["linear"](count)
+    walked = list(samplers.respaced(alpha_bars, steps))
+    times = [int(time) for time, _, _ in walked]
+    assert len(times) == (steps or count)
+    assert times[0] == count - 1
+    assert all(earlier > later >= 0 for earlier, later in pairwise(times))
+    assert walked[-1][2] == 1
+    assert all(torch.equal(now, alpha_bars[time]) for time, now, _ in walked)
+
+
+def test_guidance_goes_from_no_label_over_the_label_beyond_it():
+    none, labelled = PredictsItsLabel.none, PredictsItsLabel.labelled
+    predicted = {g: guided(g) for g in (0.0, 0.5, 1.0, 3.0)}
+    assert predicted == pytest.approx(
+        {0.0: none, 0.5: (none + labelled) / 2, 1.0: labelled, 3.0: 3 * labelled - 2 * none}
+    )
+
+
+def test_training_hides_the_stated_share_of_labels():
+    model = labelled_diffusion(1.0)
+    labels = torch.arange(40_000) % 3
+    torch.manual_seed(0)
+    told = model._with_some_hidden(labels)
+    assert told is not None
+    assert (told == 3).float().mean().item() == pytest.approx(0.25, abs=0.01)
+    assert torch.equal(told[told != 3], labels[told != 3])
+
+
+def test_clean_data_are_recovered_from_their_true_noise():
+    clean, epsilon, alpha_bar = normal(4, 3).clamp(-1, 1), normal(4, 3, seed=1), torch.tensor(0.3)
+    x = alpha_bar.sqrt() * clean + (1 - alpha_bar).sqrt() * epsilon
+    assert samplers.predict_clean(x, epsilon, alpha_bar) == pytest.approx(clean, abs=1e-5)
+
+
+# Networks ------------------------------------------------------------------------------------------------------------
+
+
+def test_attention_matches_a_softmax_by_hand():
+    torch.manual_seed(0)
+    attention = Attention(8)
+    x = normal(2, 8, 3, 5)
+    tokens = attention.norm(x).flatten(2).transpose(1, 2)
+    query, key, value = attention.query_key_value(tokens).chunk(3, -1)
+    weights = torch.softmax(query @ key.transpose(1, 2) / 8**0.5, -1)
+    expected = x + attention.project(weights @ value).transpose(1, 2).reshape(2, 8, 3, 5)
+    assert attention(x).detach() == pytest.approx(expected.detach(), abs=1e-5)
+    last = attention(x.contiguous(memory_format=torch.channels_last))
+    assert last.detach() == pytest.approx(expected.detach(), abs=1e-5)
+
+
+def test_time_embedding():
+    embedded = embed_time(torch.tensor([0, 1, 999]), 16)
+    assert embedded.shape == (3, 16)
+    assert embedded[0] == pytest.approx(torch.cat([torch.zeros(8), torch.ones(8)]))
+    assert embedded[1, 0].item() == pytest.approx(math.sin(1))
+    assert embedded[2, 15].item() == pytest.approx(math.cos(0.0999), abs=1e-6)  # the slowest turns once in 2 pi 10,000
+    assert embedded.square().reshape(3, 2, 8).sum(1) == pytest.approx(torch.ones(3, 8), abs=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 4, 6, 32, 48, 96, 128, 384])
+def test_group_norm_keeps_what_is_added_to_a_channel(channels):
+    norm = group_norm(channels)
+    assert channels % norm.num_groups == 0
+    assert norm.num_groups <= 32
+    if channels < 4:
+        return
+    x, added = normal(2, channels, 4, 4), normal(2, channels, 1, 1, seed=1)
+    assert not torch.allclose(norm(x + added), norm(x), atol=0.1)
+
+
+def test_mean_squared_error_of_no_prediction_is_the_noises_variance():
+    epsilon = normal(100_000)
+    assert F.mse_loss(torch.zeros_like(epsilon), epsilon).item() == pytest.approx(1, abs=0.02)
