@@ -24,25 +24,24 @@ class WeightAverage:
     def __init__(self, model: Model, decay: float) -> None:
         self.decay = decay
         self.updates = 0
-        self._applied: Tensor | None = None
         self._source = nn.ModuleDict({name: getattr(model, name) for name in model.generative})
-        self.average = AveragedModel(self._source, multi_avg_fn=self._move, use_buffers=False)
+        self.average = AveragedModel(self._source, use_buffers=False)
 
     @torch.no_grad()
     def update(self, applied: Tensor | None = None) -> None:
         """Move the average; `applied` (0-d bool on the device) masks an update that loss scaling skipped."""
-        self._applied = applied
-        self.average.update_parameters(self._source)
-        self.updates += 1
-
-    def _move(self, averages: list[Tensor], weights: list[Tensor], _: Tensor | int) -> None:
-        rate = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
-        if self._applied is None:
+        # Not AveragedModel.update_parameters: it reads its counter back from the device at every call.
+        averages, weights = list(self.average.module.parameters()), list(self._source.parameters())
+        rate = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 1.0
+        if applied is None:
             torch._foreach_lerp_(averages, weights, rate)
-            return
-        difference = torch._foreach_sub(weights, averages)
-        torch._foreach_mul_(difference, self._applied * rate)
-        torch._foreach_add_(averages, difference)
+        else:
+            difference = torch._foreach_sub(weights, averages)
+            torch._foreach_mul_(difference, applied * rate)
+            torch._foreach_add_(averages, difference)
+        for averaged, buffer in zip(self.average.module.buffers(), self._source.buffers(), strict=True):
+            averaged.copy_(buffer)
+        self.updates += 1
 
     @contextmanager
     def lent_to(self, model: Model) -> Iterator[None]:

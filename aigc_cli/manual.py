@@ -70,10 +70,12 @@ often used:
   n=64  grid=8x8  seed=0     how many, in how many rows and columns; the same seed draws the same samples
   label=7                    of this class, where the model learnt classes
   steps=50  guidance=2       diffusion: evaluations of the network, strength of the label
-  format=png                 png, jpeg, webp
+  sampler=ddim  eta=0        diffusion: ddim or ancestral; share of fresh noise in each of ddim's steps
+  format=png                 png, jpeg, webp; of walks webp, gif
   files=true                 single files instead of one grid
   interpolate=true           a walk through the latent space, as an animation
   reconstruct=true           inputs over outputs (models with an encoder)
+  manifold=true              the plane of a two-dimensional latent (a vae with model.latent=2)
   output=PATH                where to write
 
 examples:

@@ -13,7 +13,7 @@ import torch
 
 from aigc_cli import __version__, checkpoints
 from aigc_cli.config import bind
-from aigc_cli.data.pack import Pack, open_data
+from aigc_cli.data.pack import Pack, advice, open_data
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.devices import Device, choose, slow_bf16
 from aigc_cli.errors import ConfigError, TrainingError
@@ -50,6 +50,8 @@ def start(composed: Composed, directory: Path) -> Outcome:
     if slow_bf16(device):
         warn("precision=bf16: this CPU has no bf16 instructions; expect it to be many times slower than fp32.")
     pack = open_data(config["data"])
+    if line := advice(pack):
+        warn(line)
     batch_size, seed = config["batch_size"], config["seed"]
     augment = config["data"]["augment"]
     data = TensorData(pack, batch_size=batch_size, seed=seed, device=device.torch, augment=augment)

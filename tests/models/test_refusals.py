@@ -8,7 +8,7 @@ import torch
 from aigc_cli.compose import compose
 from aigc_cli.config import bind
 from aigc_cli.errors import ConfigError
-from aigc_cli.interfaces import Classes, DataSpec, Model
+from aigc_cli.interfaces import Classes, DataSpec, Model, Shapes
 
 DIGITS = Classes(tuple("0123456789"))
 
@@ -66,11 +66,8 @@ def test_settings_out_of_range_are_refused(overrides, said):
     ((3, 64, 96), "[1,2]", "[48]"), ((1, 15, 15), "[1]", "[15]"),
 ])  # fmt: skip
 def test_a_unet_keeps_the_pictures_shape(shape, multipliers, attention):
-    build(*SMALL, f"model.denoiser.multipliers={multipliers}", f"model.denoiser.attention={attention}", shape=shape)
-    node = compose("train", [*SMALL, f"model.denoiser.multipliers={multipliers}",
-                             f"model.denoiser.attention={attention}"]).config["model"]["denoiser"]  # fmt: skip
-    from aigc_cli.interfaces import Shapes
-
+    chosen = [*SMALL, f"model.denoiser.multipliers={multipliers}", f"model.denoiser.attention={attention}"]
+    node = compose("train", chosen).config["model"]["denoiser"]
     network = bind("networks", node, "model.denoiser")(Shapes(shape, shape))
     assert network(torch.zeros(2, *shape), torch.tensor([0, 5])).shape == (2, *shape)
 

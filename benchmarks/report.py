@@ -1,0 +1,77 @@
+"""Render the tables of README.md from the JSON files of the last runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import RESULTS
+
+README = Path(__file__).parent / "README.md"
+BEGIN, END = "<!-- results: written by `python -m benchmarks.report` -->", "<!-- end of results -->"
+
+
+def main() -> None:
+    """Write the tables between the markers."""
+    before, _, rest = README.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    README.write_text(f"{before}{BEGIN}\n\n{rendered(results)}\n\n{END}{after}")
+    print(f"{README.name}: {len(results)} results")
+
+
+def rendered(results: list[Mapping[str, Any]]) -> str:
+    """Return the overview and a section for each result."""
+    if not results:
+        return "No results yet."
+    lines = [*overview(results)]
+    for result in results:
+        lines += ["", *section(result)]
+    return "\n".join(lines)
+
+
+def overview(results: list[Mapping[str, Any]]) -> Iterator[str]:
+    """Say what was required and what was reached."""
+    yield from ("| benchmark | what | required | measured | |", "|---|---|---|---|---|")
+    for result in results:
+        for each in result["requirements"]:
+            interval = result["ratios"].get(each["what"], {}).get("interval")
+            between = f" [{number(interval[0])} to {number(interval[1])}]" if interval else ""
+            cells = (result["name"], each["what"], each["required"], number(each["measured"]) + between)
+            yield "| " + " | ".join((*cells, "met" if each["met"] else "**missed**")) + " |"
+
+
+def section(result: Mapping[str, Any]) -> Iterator[str]:
+    """List every figure and ratio of one result."""
+    yield from (f"### {result['name']}", "", f"`{result['command']}`", "", about(result["machine"]), "")
+    yield from ("| figure | median | quartiles | from least to most |", "|---|---|---|---|")
+    for label, figure in result["figures"].items():
+        yield row(f"{label}, {figure['unit']}", figure, number(figure["median"]))
+    for label, ratio in result["ratios"].items():
+        low, high = ratio["interval"]
+        yield row(label, ratio, f"{number(ratio['median'])} [{number(low)} to {number(high)}]")
+
+
+def row(label: str, spread: Mapping[str, Any], median: str) -> str:
+    """Return one line of a table."""
+    quartiles = f"{number(spread['lower_quartile'])} to {number(spread['upper_quartile'])}"
+    return f"| {label} | {median} | {quartiles} | {number(spread['min'])} to {number(spread['max'])} |"
+
+
+def about(machine: Mapping[str, Any]) -> str:
+    """Describe the machine in a line."""
+    gpu = f"{machine['gpu']}; " if "gpu" in machine else ""
+    load = f", load {machine['load_before'][0]} to {machine['load_after'][0]}" if machine["load_before"] else ""
+    cores = f"{machine['cores']} cores ({machine['instructions']}), {machine['threads']} threads"
+    return f"{gpu}{machine['cpu']}, {cores}{load}; torch {machine['torch']}, {machine['date']}."
+
+
+def number(value: float) -> str:
+    """Write a number with as many digits as it can carry."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Build aigc's trainer for a preset as `aigc train` does, without a run around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from aigc_cli.compose import compose
+from aigc_cli.config import bind
+from aigc_cli.devices import Device
+from aigc_cli.interfaces import Batch, DataSpec
+from aigc_cli.trainer import Trainer
+
+
+def trainer_for(overrides: Sequence[str], spec: DataSpec, device: Device) -> Trainer:
+    """Return the trainer that these overrides describe; the same overrides give the same weights."""
+    config: Mapping[str, Any] = compose("train", overrides).config
+    torch.manual_seed(config["seed"])
+    model = bind("models", config["model"], "model")(spec)
+    node = {key: value for key, value in config["optimizer"].items() if key != "phases"}
+    names = {phase.optimizer or phase.name for phase in model.phases()}
+    phases = config["optimizer"]["phases"]
+    optimizers = {name: bind("optimizers", node | phases.get(name, {}), "optimizer") for name in names}
+    factor = bind("schedules", config["schedule"], "schedule")
+    settings = {key: value for key, value in config["trainer"].items() if key != "deterministic"}
+    seed, total = config["seed"], config["steps"]
+    return Trainer(model, optimizers, lambda step: factor(step, total), device, seed=seed, **settings)
+
+
+def random_batch(spec: DataSpec, size: int, device: torch.device) -> Batch:
+    """Return a batch of noise: what the values are does not change the time that a step takes."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(spec.levels, (size, *spec.shape), generator=generator, dtype=torch.uint8).to(device)
+    return Batch(x, None, torch.zeros((), dtype=torch.int64, device=device))
+
+
+def flops_of(work: Any) -> int:
+    """Count the multiplications and additions of matrix products and convolutions in a call."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        work()
+    return counter.get_total_flops()

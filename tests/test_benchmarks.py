@@ -1,0 +1,70 @@
+"""Every benchmark runs at its smallest size and writes JSON that the report can render."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.measuring import in_turn, paired, spread
+from benchmarks.report import rendered
+
+ROOT = Path(__file__).parents[1]
+SMALLEST = {
+    "data_path": ["--drawn=24", "--batch=4", "--pass-images=8", "--seconds=0.01", "--rounds=2"],
+    "dcgan_end_to_end": ["--drawn=24", "--batch=2", "--steps=1", "--width=4", "--rounds=1"],
+    "start_up": ["--drawn=24", "--batch=2", "--width=4", "--rounds=1"],
+    "trainer_overhead": ["--dcgan-batch=2", "--dcgan-size=16", "--vae-batch=2", "--vae-steps=1", "--rounds=2"],
+    "first_minute": ["--seeds", "0", "--samples=20", "--epochs=1", "--overrides", "steps=2", "data.count=200"],
+    "gpu_throughput": ["--device=cpu", "--cases", "dcgan:16:2", "--precisions", "fp32", "--steps=1", "--matmul=64",
+                       "--copied=1000", "--rounds=1"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_a_benchmark_runs(name, tmp_path):
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--threads=1", f"--results={tmp_path}", *SMALLEST[name]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{name}: ")
+    result = json.loads((tmp_path / f"{name}.json").read_text())
+    assert result["name"] == name
+    assert result["machine"]["threads"] == 1
+    assert all(figure["median"] > 0 for label, figure in result["figures"].items() if "share" not in label)
+    assert result["requirements"] or name == "gpu_throughput"
+    assert str(tmp_path) not in json.dumps(result), "no path of this machine"
+    assert f"### {name}" in rendered([result])
+
+
+def test_none_is_left_out():
+    scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "rounds=" in path.read_text()}
+    assert scripts - {"measuring"} == set(SMALLEST)
+
+
+def test_without_a_gpu_it_says_so():
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "benchmarks.gpu_throughput"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "needs a CUDA GPU" in done.stdout
+
+
+def test_contenders_take_turns():
+    order: list[str] = []
+    turns = {name: lambda name=name: (order.append(name), float(len(order)))[1] for name in "AB"}
+    values = in_turn(turns, 2)
+    assert "".join(order) == "ABABAB"
+    assert values == {"A": [3.0, 5.0], "B": [4.0, 6.0]}, "the warm-up is not counted"
+
+
+def test_ratios_are_paired():
+    slow, fast = [1.0, 10.0, 100.0], [2.0, 20.0, 200.0]
+    assert paired(fast, slow)["median"] == 2
+    assert paired(fast, slow)["interval"] == [2, 2]
+    assert spread(slow) == {
+        "median": 10, "min": 1, "lower_quartile": 5.5, "upper_quartile": 55, "max": 100, "values": slow,
+    }  # fmt: skip
