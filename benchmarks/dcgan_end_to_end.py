@@ -35,12 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parsed(made, arguments)
     report = Report("dcgan_end_to_end", options, arguments)
     with pictures(options.images, options.drawn) as source:
+        began = time.perf_counter()
+        source.pack(SIZE)
+        packing = round(time.perf_counter() - began, 2)
         ceiling = Convolutions(options.width, options.batch)
         peer = PlainDCGAN(options.width)
         turns = {OURS: ours(source, options), PEER: plain(peer, source, options), CEILING: ceiling.images_per_second}
         values = in_turn(turns, options.rounds)
         report.settings = {"batch": options.batch, "steps": options.steps, "parameters": peer.parameters()}
-        report.settings |= {"workers": options.workers, "gflop_per_image": round(ceiling.gflop, 3), **source.about()}
+        report.settings |= {"workers": options.workers, "packing_seconds": packing}
+        report.settings |= {"gflop_per_image": round(ceiling.gflop, 3), **source.about()}
     for label, rates in values.items():
         report.figure(label, "images/s", rates)
     report.figure("convolution rate", "GFLOP/s", [rate * ceiling.gflop for rate in values[CEILING]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -60,8 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(seed: int, folder: Path, overrides: Sequence[str]) -> float:
     """Run `aigc train` in an empty folder with an empty cache; return its seconds from start to exit."""
-    import shutil
-
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     own_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
