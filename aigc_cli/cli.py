@@ -90,16 +90,16 @@ def plain(verb: str, words: list[str]) -> int:
 
 def configured(verb: str, words: list[str]) -> int:
     """Compose the settings of a verb and run it."""
-    from aigc_cli.compose import VERBS, compose
+    from aigc_cli.composing.compose import VERBS, compose
     from aigc_cli.config import check, load
 
     arguments = read_arguments(verb, words)
     if arguments.hydra:
-        from aigc_cli.handover import ask_hydra
+        from aigc_cli.sweeping.handover import ask_hydra
 
         return ask_hydra(verb, arguments.overrides, arguments.hydra, arguments.config_dir)
     if arguments.multirun:
-        from aigc_cli.sweeps import sweep
+        from aigc_cli.sweeping.sweeps import sweep
 
         return sweep(verb, arguments.overrides, arguments.config_dir)
     composed = compose(verb, arguments.overrides, config_dir=arguments.config_dir)

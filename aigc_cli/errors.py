@@ -1,4 +1,4 @@
-"""What can go wrong, in the words a user reads. Each message says where, what was given, what is allowed, what to type."""
+"""What can go wrong, in a user's words. Messages say where, what was given, what is allowed and what to type."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from aigc_cli import checkpoints
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.errors import TrainingError
 from aigc_cli.interfaces import Samples
-from aigc_cli.previews import default_columns, draw, save_grid
+from aigc_cli.pictures.previews import default_columns, draw, save_grid
 from aigc_cli.recorder import Recorder
 from aigc_cli.runs import Run
 from aigc_cli.stopping import StopRequest

@@ -21,30 +21,25 @@ class Recorder:
 
     def __init__(self, write: Callable[[dict[str, Any]], None], board: Board | None) -> None:
         self._write, self.board = write, board
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._values: dict[str, list[Tensor]] = {}
         self._samples, self._since = 0, time.perf_counter()
 
     def add(self, logs: Logs, samples: int) -> None:
         """Add one step's logs."""
         self._samples += samples
         for key, value in logs.items():
-            known = self._sums.get(key)
-            self._sums[key] = value.detach().float().clone() if known is None else known.add_(value.detach())
-            self._counts[key] = self._counts.get(key, 0) + 1
+            self._values.setdefault(key, []).append(value.detach())
 
     def record(self, step: int, **extra: Any) -> dict[str, Any]:
         """Write the means since the last record; waits for the device once."""
-        keys = list(self._sums)
-        values = torch.stack([self._sums[key] for key in keys]).tolist() if keys else []
-        means = {key: value / self._counts[key] for key, value in zip(keys, values, strict=True)}
+        averages = [torch.stack(values).float().mean() for values in self._values.values()]
+        means = dict(zip(self._values, torch.stack(averages).tolist(), strict=True)) if averages else {}
         rate = self._samples / max(1e-9, time.perf_counter() - self._since)
         line = {"step": step, **means, **extra, "samples_per_second": round(rate, 1)}
         self._write(line)
         if self.board:
             self.board.scalars(step, {key: value for key, value in line.items() if key != "step"})
-        self._sums.clear()
-        self._counts.clear()
+        self._values.clear()
         self._samples, self._since = 0, time.perf_counter()
         return line
 

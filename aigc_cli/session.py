@@ -25,7 +25,7 @@ from aigc_cli.stopping import StopRequest
 from aigc_cli.trainer import Trainer
 
 if TYPE_CHECKING:
-    from aigc_cli.compose import Composed
+    from aigc_cli.composing.compose import Composed
 
 Config = Mapping[str, Any]
 OBJECTIVE_SAMPLES = 256
@@ -144,7 +144,7 @@ def _initialise(model: Model, source: checkpoints.Checkpoint) -> None:
 def _objective(trainer: Trainer, pack: Pack) -> float:
     """Return the sliced Wasserstein distance between samples and the test split."""
     from aigc_cli.metrics.sliced_wasserstein import sliced_wasserstein
-    from aigc_cli.previews import draw
+    from aigc_cli.pictures.previews import draw
 
     real, _ = pack.split("test")
     n = min(OBJECTIVE_SAMPLES, len(real))

@@ -61,7 +61,7 @@ class Trainer:
         self.average = WeightAverage(model, ema) if ema else None
         self.averaged = {p for name in model.generative for p in getattr(model, name).parameters()}
         self.steps = 0
-        self.first_bad = torch.full((len(self.phases),), -1, dtype=torch.int64, device=device.torch)
+        self.unchecked: list[tuple[Phase, int, Tensor]] = []  # losses that nobody has read yet: on the device
 
     def step(self, batch: Batch) -> Logs:
         """Run the phases that are due. Nothing in here waits for the device."""
@@ -88,7 +88,7 @@ class Trainer:
             scaler.scale(loss / len(batches)).backward(inputs=list(phase.params))
         means = {key: torch.stack([part[key] for part in logs]).mean(0) for key in logs[0]} if logs[1:] else logs[0]
         applied = self._descend(optimizer, scaler, phase, means)
-        self._note_finite(order, means["loss"])
+        self.unchecked.append((phase, self.steps + 1, means["loss"]))
         if self.average and not self.averaged.isdisjoint(phase.params):
             self.average.update(applied)
         # Reading `applied` waits for the device: only in fp16, and only for a phase with something to do afterwards.
@@ -111,21 +111,15 @@ class Trainer:
         scaler.update()
         return applied
 
-    def _note_finite(self, order: int, loss: Tensor) -> None:
-        first = ~torch.isfinite(loss) & (self.first_bad[order] < 0)
-        self.first_bad[order].masked_fill_(first, self.steps + 1)
-
     def check(self) -> None:
         """Raise Diverged if a loss was not finite; waits for the device, so call it at the log interval only."""
-        first = self.first_bad.tolist()
-        for order, step in enumerate(first):
-            if step < 0:
-                continue
-            scaler = self.scalers[self.phases[order].optimizer or self.phases[order].name]
-            if scaler.is_enabled() and scaler.get_scale() > SMALLEST_SCALE:
-                self.first_bad[order] = -1  # loss scaling skipped that update and is still adapting
-            else:
-                raise Diverged(self.phases[order].name, step)
+        unchecked, self.unchecked = self.unchecked, []
+        finite = torch.stack([loss for *_, loss in unchecked]).isfinite().tolist() if unchecked else []
+        for (phase, step, _), good in zip(unchecked, finite, strict=True):
+            scaler = self.scalers[phase.optimizer or phase.name]
+            # Loss scaling skipped such an update and adapts, unless there is nothing left to adapt.
+            if not good and not (scaler.is_enabled() and scaler.get_scale() > SMALLEST_SCALE):
+                raise Diverged(phase.name, step)
 
     def _set_rates(self) -> None:
         factor = self.schedule(self.steps)

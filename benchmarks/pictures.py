@@ -30,7 +30,7 @@ class Pictures:
 
     def pack(self, size: int) -> Pack:
         """Return aigc's pack of the pictures."""
-        from aigc_cli.compose import compose
+        from aigc_cli.composing.compose import compose
         from aigc_cli.data.pack import open_data
 
         return open_data(compose("train", self.overrides(size)).config["data"], progress=False)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from aigc_cli.compose import compose
+from aigc_cli.composing.compose import compose
 from aigc_cli.config import bind
 from aigc_cli.devices import Device
 from aigc_cli.interfaces import Batch, DataSpec

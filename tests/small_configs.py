@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Gt
 
 from aigc_cli.errors import TrainingError
-from aigc_cli.run_names import run_directory
+from aigc_cli.runs.names import run_directory
 
 FILES = {
     "train.yaml": """

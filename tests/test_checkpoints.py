@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from aigc_cli import checkpoints
-from aigc_cli.checkpoint_files import FORMAT, MANIFEST, STATE, WEIGHTS
+from aigc_cli.checkpoints.reading import FORMAT, MANIFEST, STATE, WEIGHTS
 from aigc_cli.errors import CheckpointError, TrainingError
 from tests.toy_checkpoints import META, rewrite_manifest, save
 

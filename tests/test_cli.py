@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from aigc_cli import __version__, cli, composition
-from aigc_cli import compose as composing
+from aigc_cli import __version__, cli
 from aigc_cli.cli import main
 from aigc_cli.commands.completion import SCRIPTS, candidates
+from aigc_cli.composing import compose as composing
+from aigc_cli.composing import composition
 from aigc_cli.errors import ConfigError, TrainingError
 from aigc_cli.manual import MANUAL
 from tests.small_configs import write_configs

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aigc_cli import compose as composing
-from aigc_cli import composition
-from aigc_cli.compose import compose
+from aigc_cli.composing import compose as composing
+from aigc_cli.composing import composition
+from aigc_cli.composing.compose import compose
 from aigc_cli.errors import ConfigError
 from tests.small_configs import write_configs
 

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from aigc_cli import checkpoints
-from aigc_cli.checkpoint_files import FORMAT, MANIFEST, STATE, WEIGHTS
+from aigc_cli.checkpoints.reading import FORMAT, MANIFEST, STATE, WEIGHTS
 from aigc_cli.errors import CheckpointError
 from tests.toy_checkpoints import META, rewrite_manifest, save
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from aigc_cli.compose import ELSEWHERE, VERBS, compose
+from aigc_cli.composing.compose import ELSEWHERE, VERBS, compose
 from aigc_cli.config import TABLES, bind, load, parameters
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Classes, DataSpec

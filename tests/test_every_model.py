@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from aigc_cli.compose import compose
-from aigc_cli.composition import configs_folder
+from aigc_cli.composing.compose import compose
+from aigc_cli.composing.composition import configs_folder
 from aigc_cli.config import bind
 from aigc_cli.devices import Device
 from aigc_cli.interfaces import Batch, Classes, DataSpec, Model, Reconstructs, Renders, Samples

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from aigc_cli import checkpoints
-from aigc_cli.checkpoint_files import STATE, WEIGHTS
+from aigc_cli.checkpoints.reading import STATE, WEIGHTS
 from aigc_cli.errors import CheckpointError
 from tests.toy_checkpoints import META, save
 

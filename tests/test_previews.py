@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
-from aigc_cli import previews
-from aigc_cli.animations import save_animation, slerp, walk
-from aigc_cli.placing import put_in_place
-from aigc_cli.previews import default_columns, draw, grid, grid_size, save_grid, save_image
+from aigc_cli.pictures import previews
+from aigc_cli.pictures.animations import save_animation, slerp, walk
+from aigc_cli.pictures.placing import put_in_place
+from aigc_cli.pictures.previews import default_columns, draw, grid, grid_size, save_grid, save_image
 from aigc_cli.randomness import mix
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from aigc_cli.cli import main, read_arguments
-from aigc_cli.compose import compose
-from aigc_cli.sweeps import jobs
+from aigc_cli.composing.compose import compose
+from aigc_cli.composing.composition import config_folders
+from aigc_cli.composing.overrides import Groups, read
+from aigc_cli.sweeping.sweeps import check_jobs, product
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -38,7 +40,10 @@ def test_every_command_is_understood(words):
         return
     arguments = read_arguments(words[0], words[1:])
     if arguments.multirun:
-        assert len(jobs(words[0], arguments.overrides)) == 4
+        mistakes: list[str] = []
+        typed = read(arguments.overrides, Groups(config_folders()), mistakes)
+        swept = tuple(override.key for override in typed if override.sweep)
+        assert len(check_jobs(words[0], list(product(typed)), swept, None, mistakes)) == 4
     else:
         assert compose(words[0], arguments.overrides).verb == words[0]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from aigc_cli.files import atomic_write
-from aigc_cli.run_log import read_metrics
 from aigc_cli.runs import Run
+from aigc_cli.runs.log import read_metrics
 from tests.toy_commands import composed
 
 
@@ -61,7 +61,7 @@ def test_a_line_cut_short_spoils_no_other(tmp_path, monkeypatch):
         def write(self, data):
             return super().write(data[:5] if b'"step": 2' in data else data)
 
-    monkeypatch.setattr("aigc_cli.run_log.FileIO", Short)
+    monkeypatch.setattr("aigc_cli.runs.log.FileIO", Short)
     warnings = []
     with Run.open(composed(), tmp_path / "a", warn=warnings.append) as run:
         for step in (1, 2, 3):

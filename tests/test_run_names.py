@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aigc_cli.errors import ConfigError
-from aigc_cli.run_names import SLUG_LENGTH
 from aigc_cli.runs import run_directory
+from aigc_cli.runs.names import SLUG_LENGTH
 from tests.toy_commands import composed
 
 

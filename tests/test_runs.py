@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from aigc_cli import locks
 from aigc_cli.errors import ConfigError
-from aigc_cli.run_log import read_metrics
-from aigc_cli.run_settings import ABSENT, differing, flatten
-from aigc_cli.runs import Run, read_config, read_summary
+from aigc_cli.runs import Run, locks, read_config, read_summary
+from aigc_cli.runs.log import read_metrics
+from aigc_cli.runs.settings import ABSENT, differing, flatten
 from tests.toy_commands import composed
 
 
@@ -112,7 +111,7 @@ def _try_for_a_while(action, seconds=5.0):
 
 def test_the_lock_falls_with_its_process_and_is_not_kept_by_workers(tmp_path):
     script = (
-        "import os, sys, time; from aigc_cli.locks import FolderLock\n"
+        "import os, sys, time; from aigc_cli.runs.locks import FolderLock\n"
         "from pathlib import Path\n"
         "lock = FolderLock(Path(sys.argv[1]))\n"
         "child = os.fork()\n"

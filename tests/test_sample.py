@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from aigc_cli import checkpoints
 from aigc_cli.cli import main
 from aigc_cli.config import bind
-from aigc_cli.gallery import interleave
 from aigc_cli.interfaces import Classes, DataSpec
+from aigc_cli.pictures.gallery import interleave
 
 MLP = {"name": "mlp", "widths": [8], "activation": "relu", "normalisation": "none", "dropout": 0.0}
 GAN = {"name": "gan", "latent": 4, "conditional": True, "critic_steps": 1, "loss": {"name": "hinge"},
@@ -251,7 +251,7 @@ def test_reconstructions_of_held_out_data(tmp_path, monkeypatch, capsys):
 
 
 def glyphs_node(cache: Path) -> dict:
-    from aigc_cli.compose import compose
+    from aigc_cli.composing.compose import compose
 
     return {**compose("train", ["data=glyphs"]).config["data"], "cache": str(cache)}
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from aigc_cli import compose as composing
-from aigc_cli import composition, sweep_page, sweeps
 from aigc_cli.cli import main
+from aigc_cli.composing import compose as composing
+from aigc_cli.composing import composition
+from aigc_cli.sweeping import page as sweep_page
+from aigc_cli.sweeping import sweeps
 from tests.small_configs import write_configs
 
 

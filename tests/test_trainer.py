@@ -32,9 +32,12 @@ class Duel(Model):
 
     def phases(self) -> tuple[Phase, ...]:
         return (
-            Phase("judge", list(self.judge.parameters()), self.judge_loss, after=lambda b: self.afters.append(int(b.step))),
+            Phase("judge", list(self.judge.parameters()), self.judge_loss, after=self.note),
             Phase("maker", list(self.maker.parameters()), self.maker_loss, every=self.every),
         )
+
+    def note(self, batch: Batch) -> None:
+        self.afters.append(int(batch.step))
 
     def judge_loss(self, batch: Batch):
         real, fake = self.spec.encode(batch.x).flatten(1), self.maker(torch.randn(len(batch.x), 3))

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from aigc_cli import checkpoints
-from aigc_cli.checkpoint_files import MANIFEST
+from aigc_cli.checkpoints.reading import MANIFEST
 
 META = {"config": {"model": {"name": "toy", "width": 4}}, "choices": {"model": "toy"}, "spec": {"shape": [1, 2, 2]}}
 

@@ -101,9 +101,9 @@ def candidates(words: Sequence[str]) -> list[str]:
 
 def settings(verb: str, before: Sequence[str], current: str) -> list[str]:
     """Return the keys or the values that the word could become, in the composition of what stands before it."""
-    from aigc_cli.compose import checked_overrides
-    from aigc_cli.composition import compose_plain, config_folders
-    from aigc_cli.overrides import Groups, read
+    from aigc_cli.composing.compose import checked_overrides
+    from aigc_cli.composing.composition import compose_plain, config_folders
+    from aigc_cli.composing.overrides import Groups, read
 
     folders = tuple(config_folders())
     groups = Groups(folders)
@@ -120,8 +120,8 @@ def settings(verb: str, before: Sequence[str], current: str) -> list[str]:
 
 def keys(typed: str, config: Mapping[str, Any], choices: Iterable[str]) -> list[str]:
     """Return the keys on the level of what is typed: `lr=` for a setting, `optimizer.` for a group of them."""
-    from aigc_cli.composition import package_of
-    from aigc_cli.overrides import lookup
+    from aigc_cli.composing.composition import package_of
+    from aigc_cli.composing.overrides import lookup
 
     parent = typed.rpartition(".")[0]
     node = lookup(config, parent) if parent else config
@@ -135,8 +135,8 @@ def keys(typed: str, config: Mapping[str, Any], choices: Iterable[str]) -> list[
 
 def values(verb: str, key: str, config: Mapping[str, Any], choices: Iterable[str], groups: Any) -> list[str]:
     """Return what a key can be set to; for a number, what it is."""
-    from aigc_cli.composition import package_of
-    from aigc_cli.overrides import PATHS, lookup
+    from aigc_cli.composing.composition import package_of
+    from aigc_cli.composing.overrides import PATHS, lookup
 
     group = next((choice for choice in choices if key in (choice, package_of(choice))), None)
     if group:
@@ -153,7 +153,7 @@ _FILES = ["\0"]  # stands for the files below what is typed
 
 
 def _literals(verb: str, key: str) -> list[str]:
-    from aigc_cli.compose import VERBS
+    from aigc_cli.composing.compose import VERBS
     from aigc_cli.config import load, parameters
 
     hint = parameters(load(VERBS[verb])).get(key)

@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 from aigc_cli.errors import DataError
 
 if TYPE_CHECKING:
-    from aigc_cli.compose import Composed
+    from aigc_cli.composing.compose import Composed
     from aigc_cli.data.pack import Pack
 
 LISTED = 10  # rejected files to name
@@ -69,13 +69,13 @@ def _description(pack: Pack) -> list[str]:
 
 def _verify(pack: Pack) -> None:
     if damaged := pack.damage():
-        raise DataError(f"{pack.path}: {', '.join(damaged)} differ from their checksums. Remove the folder and try again.")
+        raise DataError(f"{pack.path}: {', '.join(damaged)} differ from their checksums. Remove the folder.")
     print("  checked:  every file is what its checksum says")
 
 
 def _draw(pack: Pack, path: Path, n: int, seed: int) -> Path:
     """Write a grid of training samples, by class in turn where there are labels."""
-    from aigc_cli.previews import default_columns, save_grid
+    from aigc_cli.pictures.previews import default_columns, save_grid
 
     samples, labels = pack.split("train")
     order = np.random.default_rng(seed).permutation(len(samples))

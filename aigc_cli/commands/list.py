@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aigc_cli.comments import description
-from aigc_cli.composition import config_folders
+from aigc_cli.composing.comments import description
+from aigc_cli.composing.composition import config_folders
+from aigc_cli.composing.overrides import Groups
 from aigc_cli.errors import ConfigError
-from aigc_cli.overrides import Groups
 from aigc_cli.wording import suggestion
 
 SECTIONS = {"models": "model", "data": "data", "recipes": "recipe", "optimizers": "optimizer", "schedules": "schedule"}

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Le
 
 from aigc_cli.errors import ConfigError, TrainingError
-from aigc_cli.sample_request import Request, plain_request
+from aigc_cli.pictures.request import Request, plain_request
 
 if TYPE_CHECKING:
     from aigc_cli.checkpoints import Checkpoint
-    from aigc_cli.compose import Composed
+    from aigc_cli.composing.compose import Composed
 
 
 def sample(
@@ -50,9 +50,9 @@ def show(request: Request) -> Path:
     import torch
 
     from aigc_cli.checkpoints import resolve
+    from aigc_cli.checkpoints.restoring import restore
     from aigc_cli.devices import choose
-    from aigc_cli.gallery import Gallery
-    from aigc_cli.restoring import restore
+    from aigc_cli.pictures.gallery import Gallery
 
     began = time.perf_counter()
     device = choose(request.device, "fp32").torch

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from aigc_cli.commands.list import read_words
-from aigc_cli.comments import comments, description
-from aigc_cli.compose import ELSEWHERE, Composed, compose
-from aigc_cli.composition import config_folders, files_used
+from aigc_cli.composing.comments import comments, description
+from aigc_cli.composing.compose import ELSEWHERE, Composed, compose
+from aigc_cli.composing.composition import config_folders, files_used
+from aigc_cli.composing.overrides import Groups
 from aigc_cli.errors import ConfigError
-from aigc_cli.overrides import Groups
 
 COMMENT_COLUMN = 36
 

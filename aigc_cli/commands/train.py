@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from aigc_cli.config import check
 from aigc_cli.errors import ConfigError
-from aigc_cli.run_settings import RUN_ONLY, differing
 from aigc_cli.runs import read_config, read_summary, run_directory
+from aigc_cli.runs.settings import RUN_ONLY, differing
 
 if TYPE_CHECKING:
-    from aigc_cli.compose import Composed
+    from aigc_cli.composing.compose import Composed
 
 Whole = Annotated[int, Gt(0)]
 Cadence = Annotated[int, Ge(0)]
@@ -43,7 +43,7 @@ def train(
     output: str,
     restart: bool,
     init: str | None,
-    log_every: Whole,
+    log_every: Annotated[int, Gt(0), Le(10_000)],
     objective: Literal["sliced_wasserstein"] | None,
 ) -> float | None:
     """Train a model on data; return the objective where one is asked for."""

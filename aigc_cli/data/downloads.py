@@ -18,4 +18,4 @@ def download(name: str, root: str, by_hand: str) -> None:
     except (ImportError, OSError, RuntimeError, ValueError, EOFError) as error:  # torchvision's own are RuntimeErrors
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120].rstrip(".")
         raise DataError(f"data.root: no {name} in '{root}', and it cannot be downloaded ({reason}). "
-                        f"Without a network: {by_hand}, or type data.root= and the folder that has it.") from None  # fmt: skip
+                        f"Without a network: {by_hand}, or type data.root= and its folder.") from None  # fmt: skip

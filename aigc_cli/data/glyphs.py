@@ -75,7 +75,7 @@ def draw_digit(digit: str, size: int, random: np.random.Generator) -> NDArray[np
     return np.asarray(posed.reduce(SUPERSAMPLING))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def upright(digit: str, canvas: int, stroke: int) -> Image.Image:
     """Draw a digit upright in the middle of its canvas."""
     picture = Image.new("L", (canvas, canvas))

@@ -107,7 +107,7 @@ class _Buffers:
 def _augments(chosen: Sequence[str], kind: str) -> dict[str, Augment]:
     check_augments(chosen)
     if chosen and kind != "image":
-        raise ConfigError(f"data.augment: given {list(chosen)}, but {kind} data have no augments. Type data.augment=[].")
+        raise ConfigError(f"data.augment: {list(chosen)} are for images, not for {kind}. Type data.augment=[].")
     known = names("augments") if chosen else {}
     return {name: load(known[name]) for name in chosen}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from aigc_cli.compose import compose
+from aigc_cli.composing.compose import compose
 from aigc_cli.config import bind
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Classes, DataSpec

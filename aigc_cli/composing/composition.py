@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def configs_folder() -> Path:
     """Return the folder of configs: inside the package when installed, beside it in a checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for folder in (package / "configs", package.parent / "configs"):
         if (folder / "train.yaml").is_file():
             return folder

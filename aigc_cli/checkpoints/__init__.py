@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from aigc_cli import __version__
-from aigc_cli.checkpoint_files import FORMAT, MANIFEST, STATE, WEIGHTS, Checkpoint, content_digest
-from aigc_cli.checkpoint_folders import Warn, latest, resolve, step_folders
+from aigc_cli.checkpoints.finding import Warn, latest, resolve, step_folders
+from aigc_cli.checkpoints.fitting import fit, fit_partly
+from aigc_cli.checkpoints.reading import FORMAT, MANIFEST, STATE, WEIGHTS, Checkpoint, content_digest
 from aigc_cli.errors import TrainingError
 from aigc_cli.files import sync, sync_folder
-from aigc_cli.fitting import fit, fit_partly
 
 __all__ = ["FORMAT", "Checkpoint", "SaveError", "as_json", "fit", "fit_partly", "latest", "resolve", "save"]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aigc_cli.errors import ConfigError
-from aigc_cli.run_settings import ABSENT, RUN_ONLY, differing, flatten, plain
+from aigc_cli.runs.settings import ABSENT, RUN_ONLY, differing, flatten, plain
 
 if TYPE_CHECKING:
-    from aigc_cli.compose import Composed
+    from aigc_cli.composing.compose import Composed
 
 SLUG_LENGTH = 60
 VALUE_LENGTH = 20

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from aigc_cli.errors import CheckpointError
-from aigc_cli.run_settings import differing, plain
+from aigc_cli.runs.settings import differing, plain
 
 SHOWN = 10  # mismatches worth reading; the rest repeat them
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from aigc_cli.previews import FORMATS, save
+from aigc_cli.pictures.previews import FORMATS, save
 from aigc_cli.randomness import mix
 
 if TYPE_CHECKING:

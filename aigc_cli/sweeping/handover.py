@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from aigc_cli.compose import checked_overrides
-from aigc_cli.composition import config_folders, searchpath
+from aigc_cli.composing.compose import checked_overrides
+from aigc_cli.composing.composition import config_folders, searchpath
+from aigc_cli.composing.overrides import Groups, Override, read
 from aigc_cli.errors import ConfigError
-from aigc_cli.overrides import Groups, Override, read
 
 # Hydra is to write nothing by itself: neither folders nor logs.
 QUIET = ["hydra.output_subdir=null", "hydra.run.dir=.", "hydra/job_logging=none", "hydra/hydra_logging=none"]

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aigc_cli.composition import compose_plain, config_folders, package_of
+from aigc_cli.composing.composition import compose_plain, config_folders, package_of
+from aigc_cli.composing.overrides import Groups, Override, check_group, check_key, check_type, lookup, read
 from aigc_cli.config import bind, check, load
 from aigc_cli.data import PIPELINE, check_pipeline
 from aigc_cli.errors import ConfigError
-from aigc_cli.overrides import Groups, Override, check_group, check_key, check_type, lookup, read
 from aigc_cli.wording import suggestion
 
 # The verbs that YAML configures: their functions' keyword-only parameters are the top-level keys.

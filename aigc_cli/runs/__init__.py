@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from aigc_cli import __version__
 from aigc_cli.errors import ConfigError
 from aigc_cli.files import atomic_write
-from aigc_cli.locks import FolderLock
-from aigc_cli.run_log import MetricsLog, read_metrics
-from aigc_cli.run_names import run_directory
-from aigc_cli.run_settings import RUN_ONLY, differing, plain
+from aigc_cli.runs.locks import FolderLock
+from aigc_cli.runs.log import MetricsLog, read_metrics
+from aigc_cli.runs.names import run_directory
+from aigc_cli.runs.settings import RUN_ONLY, differing, plain
 
 if TYPE_CHECKING:
-    from aigc_cli.compose import Composed
+    from aigc_cli.composing.compose import Composed
 
 __all__ = ["RUN_ONLY", "Run", "read_config", "read_metrics", "read_summary", "run_directory"]
 

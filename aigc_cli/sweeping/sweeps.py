@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from aigc_cli.compose import VERBS, Composed, check_model, compose
-from aigc_cli.composition import compose_plain, config_folders
+from aigc_cli.composing.compose import VERBS, Composed, check_model, compose
+from aigc_cli.composing.composition import compose_plain, config_folders
+from aigc_cli.composing.overrides import Groups, Override, read
 from aigc_cli.config import check, load, parameters
 from aigc_cli.errors import ConfigError, TrainingError
 from aigc_cli.files import atomic_write
-from aigc_cli.handover import hydra_form, run_hydra
-from aigc_cli.overrides import Groups, Override, read
-from aigc_cli.run_names import digest, run_directory, safe
 from aigc_cli.runs import read_summary
+from aigc_cli.runs.names import digest, run_directory, safe
+from aigc_cli.sweeping.handover import hydra_form, run_hydra
 
 SLUG_LENGTH = 60
 PLUGINS = {"joblib": "hydra_joblib_launcher", "optuna": "hydra_optuna_sweeper", "submitit": "hydra_submitit_launcher"}
@@ -133,7 +133,7 @@ def launch(job: Job, typed: Sequence[Override], folders: Sequence[Path]) -> int:
 
 def report(folder: Path, command: list[str], swept: Sequence[str], code: int, runs: dict[str, list[str]] | None) -> int:
     """Print the table, write the page, return the exit code; a search has no list of its runs beforehand."""
-    from aigc_cli.sweep_page import print_table, write_page
+    from aigc_cli.sweeping.page import print_table, write_page
 
     stored = [Result(**json.loads(file.read_text())) for file in sorted((folder / "jobs").glob("*.json"))]
     if code and not stored:  # Hydra has said why

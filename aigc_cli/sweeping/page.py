@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aigc_cli.files import atomic_write
 
 if TYPE_CHECKING:
-    from aigc_cli.sweeps import Result
+    from aigc_cli.sweeping.sweeps import Result
 
 THUMBNAIL = 320  # pixels, the longer side
 STYLE = """

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from aigc_cli.animations import save_animation, walk
 from aigc_cli.config import check, parameters
 from aigc_cli.errors import ConfigError
-from aigc_cli.held_out import held_out
 from aigc_cli.interfaces import DataSpec, Model, Reconstructs, Renders, Samples
-from aigc_cli.placing import put_in_place
-from aigc_cli.previews import FORMATS, LONGEST_SIDE, default_columns, draw_chunks, grid, grid_size, save_image
+from aigc_cli.pictures.animations import save_animation, walk
+from aigc_cli.pictures.held_out import held_out
+from aigc_cli.pictures.placing import put_in_place
+from aigc_cli.pictures.previews import FORMATS, LONGEST_SIDE, default_columns, draw_chunks, grid, grid_size, save_image
+from aigc_cli.pictures.request import FLAGS, Request
 from aigc_cli.randomness import mix
-from aigc_cli.sample_request import FLAGS, Request
 from aigc_cli.wording import suggestion
 
 ABILITIES = {"samples": Samples, "walk": Renders, "manifold": Renders, "reconstructions": Reconstructs}

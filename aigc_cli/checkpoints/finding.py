@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from aigc_cli.checkpoint_files import MANIFEST, STATE, WEIGHTS, Checkpoint, NewerFormatError, open_file, open_folder
+from aigc_cli.checkpoints.reading import MANIFEST, STATE, WEIGHTS, Checkpoint, NewerFormatError, open_file, open_folder
 from aigc_cli.errors import CheckpointError
 
 Warn = Callable[[str], object]

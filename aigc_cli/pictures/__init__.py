@@ -1,0 +1,1 @@
+"""Draw samples, lay them out, write them."""

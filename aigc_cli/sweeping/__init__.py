@@ -1,0 +1,1 @@
+"""Run many combinations of settings, and compare them."""

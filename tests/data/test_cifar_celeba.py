@@ -1,0 +1,137 @@
+"""CIFAR-10 and CelebA, in each of their layouts, on tiny sets made here."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aigc_cli.data.cifar import BATCHES, CLASSES, read_batch
+from aigc_cli.data.pack import open_data
+from aigc_cli.errors import DataError
+
+PIPELINE = {"workers": 0, "max_bad": 0.01, "augment": []}
+
+
+def node(tmp_path, **settings) -> dict:
+    return {"cache": str(tmp_path / "cache"), **PIPELINE, **settings}
+
+
+def cifar_arrays(name: str) -> tuple[np.ndarray, list[int]]:
+    random = np.random.default_rng(sum(name.encode()))
+    return random.integers(256, size=(4, 3072), dtype=np.uint8), random.integers(10, size=4).tolist()
+
+
+@pytest.mark.parametrize("layout", ["cifar-10-batches-py", "cifar-10-batches-bin"])
+def test_cifar_has_its_official_splits(tmp_path, layout):
+    folder = tmp_path / "data" / layout
+    folder.mkdir(parents=True)
+    for name in [*BATCHES["train"], *BATCHES["test"]]:
+        data, labels = cifar_arrays(name)
+        if layout.endswith("py"):
+            (folder / name).write_bytes(pickle.dumps({b"data": data, b"labels": labels}, protocol=2))
+        else:
+            rows = np.concatenate([np.array(labels, np.uint8)[:, None], data], axis=1)
+            (folder / f"{name}.bin").write_bytes(rows.tobytes())
+    pack = open_data(node(tmp_path, name="cifar10", root=str(tmp_path / "data")), progress=False)
+    samples, labels = pack.split("test")
+    assert pack.counts == {"train": 20, "test": 4}
+    assert pack.about["classes"] == list(CLASSES)
+    np.testing.assert_array_equal(samples.reshape(4, -1), cifar_arrays("test_batch")[0])
+    np.testing.assert_array_equal(labels, cifar_arrays("test_batch")[1])
+
+
+class Payload:
+    def __init__(self, canary) -> None:
+        self.canary = canary
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.canary),)
+
+
+def test_cifar_pickles_run_no_code(tmp_path):
+    path, canary = tmp_path / "data_batch_1", tmp_path / "canary"
+    path.write_bytes(pickle.dumps({b"data": Payload(canary), b"labels": []}))
+    with pytest.raises(DataError, match="mkdir, which no data set needs"):
+        read_batch(path)
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", pickle.dumps({b"data": 1}), pickle.dumps([1, 2])])
+def test_no_cifar_batch_is_one_line(tmp_path, content):
+    path = tmp_path / "data_batch_1"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="no CIFAR-10 batch") as caught:
+        read_batch(path)
+    assert "\n" not in str(caught.value)
+
+
+def faces(folder, count: int = 12) -> None:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        picture = Image.new("RGB", (178, 218), (0, 0, 255))
+        picture.paste((10 * number, 0, 0), (0, 20, 178, 198))  # the middle square, which the crop keeps
+        picture.save(folder / f"{number:06d}.jpg", quality=95)
+
+
+def lists(folder, count: int = 12) -> None:
+    rows = [f"{number:06d}.jpg {'1' if number % 2 else '-1'} -1" for number in range(count)]
+    (folder / "list_attr_celeba.txt").write_text("\n".join([str(count), "Smiling Young", *rows]))
+    parts = [f"{number:06d}.jpg {0 if number < 8 else 1 if number < 10 else 2}" for number in range(count)]
+    (folder / "list_eval_partition.txt").write_text("\n".join(parts))
+
+
+def layout(tmp_path, kind: str):
+    root = tmp_path / "data"
+    base = root / "celeba" if kind == "torchvision" else root
+    faces(base / "img_align_celeba")
+    lists(base)
+    if kind == "zip":
+        with zipfile.ZipFile(base / "img_align_celeba.zip", "w") as archive:
+            for path in sorted((base / "img_align_celeba").iterdir()):
+                archive.write(path, f"img_align_celeba/{path.name}")
+                path.unlink()
+        (base / "img_align_celeba").rmdir()
+    if kind == "folder":
+        return base / "img_align_celeba"
+    return base / "img_align_celeba.zip" if kind == "zip itself" else root
+
+
+@pytest.mark.parametrize("kind", ["torchvision", "zip", "folder"])
+def test_celeba_in_each_layout(tmp_path, kind):
+    root = layout(tmp_path, kind)
+    settings = node(tmp_path, name="celeba", root=str(root), size=64, attribute="Smiling")
+    pack = open_data(settings, progress=False)
+    samples, labels = pack.split("train")
+    assert pack.counts == {"train": 8, "valid": 2, "test": 2}
+    assert pack.about["classes"] == ["not Smiling", "Smiling"]
+    assert labels.tolist() == [0, 1] * 4
+    assert samples[:, 2].max() < 30  # no blue: the bars above and below were cut off
+    assert np.abs(samples[:, 0].mean((1, 2)) - 10 * np.arange(8)).max() < 3
+
+
+def test_celeba_without_lists_is_split_by_hash(tmp_path):
+    faces(tmp_path / "faces", 60)
+    settings = node(tmp_path, name="celeba", root=str(tmp_path / "faces"), size=32, attribute=None)
+    pack = open_data(settings, progress=False)
+    assert sum(pack.counts.values()) == 60
+    assert pack.counts["test"] > 0
+    assert pack.split("train")[1] is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"attribute": "Smilling"}, "Did you mean 'Smiling'"),
+        ({"root": "nowhere"}, "It is not downloaded: put img_align_celeba.zip there"),
+    ],
+)
+def test_celeba_mistakes_are_one_line(tmp_path, settings, said):
+    root = layout(tmp_path, "torchvision")
+    with pytest.raises(DataError, match=said) as caught:
+        open_data(node(tmp_path, **{"name": "celeba", "root": str(root), "size": 64, "attribute": None, **settings}))
+    assert "\n" not in str(caught.value)
