@@ -13,7 +13,7 @@ test: $(VENV)/test.done lint
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 $(VENV)/demo.done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

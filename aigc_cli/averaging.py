@@ -31,7 +31,8 @@ class WeightAverage:
     def update(self, applied: Tensor | None = None) -> None:
         """Move the average; `applied` (0-d bool on the device) masks an update that loss scaling skipped."""
         # Not AveragedModel.update_parameters: it reads its counter back from the device at every call.
-        averages, weights = list(self.average.module.parameters()), list(self._source.parameters())
+        averages: list[Tensor] = list(self.average.module.parameters())
+        weights: list[Tensor] = list(self._source.parameters())
         rate = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 1.0
         if applied is None:
             torch._foreach_lerp_(averages, weights, rate)

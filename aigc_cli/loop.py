@@ -98,10 +98,10 @@ class Loop:
         return TrainingError(f"{error} {back} Try a smaller optimizer.lr or trainer.clip=1.")
 
     def _preview(self, step: int) -> None:
+        conditional = self.trainer.model.conditional
         if not isinstance(self.trainer.model, Samples) or self.data.spec.kind != "image":
             return
         n, classes = self.preview["n"], self.data.spec.classes
-        conditional = self.trainer.model.conditional
         labels = torch.arange(n) % classes if conditional else None
         with self.trainer.sampling() as model:
             images = draw(model, n, labels, seed=self.trainer.seed, device=self.trainer.device.torch)  # type: ignore[arg-type]

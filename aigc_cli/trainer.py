@@ -48,8 +48,9 @@ class Trainer:
         ema: float,
         channels_last: bool,
     ) -> None:
-        layout = torch.channels_last if channels_last else torch.preserve_format
-        self.model = model.to(device.torch, memory_format=layout).train()
+        if channels_last:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  (torch's stubs forget it)
+        self.model = model.to(device.torch).train()
         self.device, self.schedule = device, schedule
         self.seed, self.accumulate, self.clip = seed, accumulate, clip
         self.phases = model.phases()

@@ -79,14 +79,11 @@ class Idx:
     def _find(self, names: list[str]) -> dict[str, Path]:
         root = Path(self.root).expanduser()
         found: dict[str, Path] = {}
-        for name in names:
-            for folder in (root / self.folder / "raw", root / self.folder, root / "raw", root):
-                path = next((folder / n for n in (name, f"{name}.gz") if (folder / n).is_file()), None)
-                if path:
-                    found[name] = path
-                    break
-        # Both sets have the same names: files of two places may not be of one set.
-        return found if len({path.parent for path in found.values()}) == 1 else {}
+        for folder in (root / self.folder / "raw", root / self.folder, root / "raw", root):
+            # Both sets have the same names: files of two places may not be of one set.
+            both = ((name, folder / form) for name in names for form in (f"{name}.gz", name))  # plain ones win
+            found = max(found, {name: path for name, path in both if path.is_file()}, key=len)
+        return found
 
 
 class Mnist(Idx):

@@ -25,7 +25,8 @@ class ImageFolder:
     def __init__(
         self, *, root: str, size: Annotated[int, Ge(4), Le(2048)], channels: Literal[1, 3], fit: Fit, labels: bool
     ) -> None:
-        self.root, self.size, self.channels, self.fit, self.labels = root, size, channels, fit, labels
+        self.root, self.size, self.channels, self.labels = root, size, channels, labels
+        self.fit: Fit = fit
 
     @functools.cached_property
     def files(self) -> list[File]:

@@ -116,8 +116,8 @@ def read_pack(path: Path, fingerprint: str) -> Pack | None:
             return None
         wrong = [name for name, about in meta["files"].items() if (path / name).stat().st_size != about["bytes"]]
         pack = Pack(meta["spec"], path, meta["counts"], meta["rejected"], fingerprint, meta["ignored"])
-    except FileNotFoundError as error:
-        if not path.exists():
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        if not os.path.exists(path):  # unlike Path.exists, false too where we may not look: no pack for us
             return None
         wrong = [Path(error.filename).name]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

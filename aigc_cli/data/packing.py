@@ -101,7 +101,7 @@ class Recorded:
 
     def write(self, array: NDArray) -> None:
         """Append an array's bytes."""
-        data = memoryview(np.ascontiguousarray(array)).cast("B") if array.size else b""
+        data = np.ascontiguousarray(array).data.cast("B") if array.size else b""
         self.file.write(data)
         self.hasher.update(data)
         self.size += len(data)

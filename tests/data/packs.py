@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
 from aigc_cli.data.folders import is_held_out
+from aigc_cli.data.source import Contents, Reader, Rejected, Split, digest, image_spec
 
 
 def node(name: str, cache: Path, **settings: Any) -> dict[str, Any]:
@@ -44,3 +48,41 @@ def trained_on(names: list[str]) -> list[str]:
 def packed_values(samples: np.ndarray) -> list[int]:
     """Return the first stored integer of each sample."""
     return [int(sample.flat[0]) for sample in samples]
+
+
+def litter(cache: Path) -> list[str]:
+    """Return what is no lock and no whole pack."""
+    names = [entry.name for entry in cache.iterdir() if not entry.name.startswith(".lock-")]
+    return [name for name in names if not (cache / name / "meta.json").exists() or name.startswith(".")]
+
+
+class Dots:
+    """A source of its own for tests: sample i is full of i; what stands in `faults` happens at that sample."""
+
+    name: ClassVar[str] = "dots"
+    parallel: ClassVar[bool] = True
+
+    def __init__(self, *, count: int, faults: dict[str, str] | None = None) -> None:
+        self.count, self.faults = count, faults or {}
+
+    def fingerprint(self) -> str:
+        return digest(self.name, {"count": self.count})
+
+    def contents(self) -> Contents:
+        train = Split(range(self.count), np.arange(self.count, dtype=np.int64) % 2)
+        return Contents(image_spec(1, 4, ["even", "odd"]), {"train": train, "test": Split(range(0), np.zeros(0, int))})
+
+    def reader(self, split: str) -> Reader:
+        return self.read
+
+    def read(self, index: int) -> np.ndarray:
+        fault = self.faults.get(str(index), "none")
+        if fault == "interrupt":
+            raise KeyboardInterrupt
+        if fault == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault == "bad":
+            raise Rejected("marked bad")
+        if fault == "slow":
+            time.sleep(1)
+        return np.full((1, 4, 4), index % 256, np.uint8)
