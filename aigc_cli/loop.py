@@ -57,7 +57,7 @@ class Loop:
                 self.recorder.add(trainer.step(batch), len(batch.x))
                 bar.update()
                 self._when_due(trainer.steps, bar)
-        if trainer.steps % self.log_every:
+        if trainer.steps % self.log_every and trainer.steps > 1:
             self._log(trainer.steps, None)
         finished = not stop.signal
         if finished or not self.preview["every"]:

@@ -50,8 +50,6 @@ def start(composed: Composed, directory: Path) -> Outcome:
     if slow_bf16(device):
         warn("precision=bf16: this CPU has no bf16 instructions; expect it to be many times slower than fp32.")
     pack = open_data(config["data"])
-    if line := advice(pack):
-        warn(line)
     batch_size, seed = config["batch_size"], config["seed"]
     augment = config["data"]["augment"]
     data = TensorData(pack, batch_size=batch_size, seed=seed, device=device.torch, augment=augment)
@@ -170,6 +168,8 @@ def _explained(error: Exception, loop: Loop) -> Exception:
 def _announce(
     composed: Composed, directory: Path, pack: Pack, model: Model, device: Device, step: int, total: int
 ) -> None:
+    if line := advice(pack):
+        warn(line)
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     shape = "x".join(map(str, pack.spec.shape))
     say(

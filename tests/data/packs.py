@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import time
+import zlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -48,6 +50,17 @@ def trained_on(names: list[str]) -> list[str]:
 def packed_values(samples: np.ndarray) -> list[int]:
     """Return the first stored integer of each sample."""
     return [int(sample.flat[0]) for sample in samples]
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def bomb(width: int, height: int) -> bytes:
+    """Return a PNG of a few hundred bytes that says it holds so many pixels."""
+    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    rows = zlib.compress(b"\0" * 4096, 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def litter(cache: Path) -> list[str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
+from packs import bomb
 from PIL import Image
 
 from aigc_cli.data.decode import MAX_PIXELS, ORIENTATION, is_picture, read_picture
@@ -154,17 +153,6 @@ def test_a_large_jpeg_decoded_at_half_size_stays_sharp():
     samples = read_picture(encoded(picture, "JPEG", quality=95), 3, 64)
     square = picture.crop((0, 200, 800, 1000)).resize((64, 64), Image.Resampling.LANCZOS)
     assert np.abs(samples.transpose(1, 2, 0).astype(int) - np.asarray(square)).mean() < 3
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def bomb(width: int, height: int) -> bytes:
-    """Return a PNG of a few hundred bytes that says it holds so many pixels."""
-    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    rows = zlib.compress(b"\0" * 4096, 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("side", [9000, 12_000, 60_000])  # below Pillow's own limit, above it, above twice of it

@@ -5,21 +5,15 @@ from __future__ import annotations
 import io
 import json
 import os
-import struct
-import zlib
 
 import numpy as np
 import pytest
-from packs import folder_node, packed_values, trained_on, write_pictures
+from packs import bomb, folder_node, packed_values, trained_on, write_pictures
 from PIL import Image
 
 from aigc_cli.data.folders import is_held_out
 from aigc_cli.data.pack import open_data
 from aigc_cli.errors import DataError
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def noise(format: str) -> bytes:
@@ -29,24 +23,13 @@ def noise(format: str) -> bytes:
 
 
 HOSTILE = {
-    "bomb.png": (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 1, 0, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(b"\0" * 9999))
-        + chunk(b"IEND", b""),
-        "more than 80,000,000 pixels",
-    ),
+    "bomb.png": (bomb(50_000, 50_000), "more than 80,000,000 pixels"),
     "cut.jpg": (noise("JPEG")[:900], "damaged"),
     "cut.png": (noise("PNG")[:900], "damaged"),
     "nothing.png": (b"", "an empty file"),
     "page.png": (b"<html><body>404</body></html>", "no picture: it begins with b'<html><body>'"),
     "text.jpg": (b"these are words", "no picture: it begins with b'these are wo'"),
 }
-
-
-@pytest.fixture
-def cache(tmp_path):
-    return tmp_path / "cache"
 
 
 def one_line(caught) -> str:

@@ -11,25 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from packs import glyphs_node, litter, node
+from packs import glyphs_node, litter
 
-from aigc_cli.data import DATASETS
 from aigc_cli.data.pack import open_data
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
-NOBODY = 65534
-
-
-@pytest.fixture
-def cache(tmp_path):
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def dots(monkeypatch):
-    """Offer the source of tests by name."""
-    monkeypatch.setitem(DATASETS, "dots", "packs:Dots")
-    return lambda cache, **settings: node("dots", cache, **{"count": 20, "faults": None, **settings})
 
 
 def start(data: dict, *, before: str = "") -> subprocess.Popen:

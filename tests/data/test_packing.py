@@ -10,27 +10,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from packs import Dots, folder_node, glyphs_node, litter, node, write_pictures
+from packs import Dots, folder_node, glyphs_node, litter, write_pictures
 
-from aigc_cli.data import DATASETS, pack
+from aigc_cli.data import pack
 from aigc_cli.data.pack import open_data
 from aigc_cli.data.packing import write_pack
 from aigc_cli.errors import DataError
 
-HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
-NOBODY = 65534
-
-
-@pytest.fixture
-def cache(tmp_path):
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def dots(monkeypatch):
-    """Offer the source of tests by name."""
-    monkeypatch.setitem(DATASETS, "dots", "packs:Dots")
-    return lambda cache, **settings: node("dots", cache, **{"count": 20, "faults": None, **settings})
+ROOT = Path(__file__).parents[2]
+NOBODY = 65534  # a user that owns nothing
 
 
 def test_the_second_opening_packs_nothing_and_reads_the_same(cache, monkeypatch):
