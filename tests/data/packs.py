@@ -70,7 +70,7 @@ def litter(cache: Path) -> list[str]:
 
 
 class Dots:
-    """A source of its own for tests: sample i is full of i; what stands in `faults` happens at that sample."""
+    """A source of its own for tests: sample i is full of i, its label is i % 3; what stands in `faults` happens at that sample."""
 
     name: ClassVar[str] = "dots"
     parallel: ClassVar[bool] = True
@@ -82,8 +82,8 @@ class Dots:
         return digest(self.name, {"count": self.count})
 
     def contents(self) -> Contents:
-        train = Split(range(self.count), np.arange(self.count, dtype=np.int64) % 2)
-        return Contents(image_spec(1, 4, ["even", "odd"]), {"train": train, "test": Split(range(0), np.zeros(0, int))})
+        train = Split(range(self.count), np.arange(self.count, dtype=np.int64) % 3)
+        return Contents(image_spec(1, 4, "abc"), {"train": train, "test": Split(range(0), np.zeros(0, np.int64))})
 
     def reader(self, split: str) -> Reader:
         return self.read

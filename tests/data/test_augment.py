@@ -119,14 +119,17 @@ def test_rotate_turns_and_does_not_shear_in_pictures_that_are_not_square():
     disc = ((rows[:, None] ** 2 + columns**2) < 100).to(torch.uint8) * 255
     x = disc.expand(32, 1, 32, 64).clone()
     assert (changed("rotate", x).float() - x.float()).abs().mean(dim=(1, 2, 3)).max() < 5
-    off = torch.zeros(32, 1, 32, 64)
-    off[:, :, 14:18, 50:54] = 255  # 20 pixels right of the middle, carried along a circle
-    moved = changed("rotate", off.to(torch.uint8)).float()[:, 0]
-    mass = moved.sum(dim=(1, 2))
-    down, right = (moved.sum(2) @ rows) / mass, (moved.sum(1) @ columns) / mass
-    assert torch.allclose((down**2 + right**2).sqrt(), torch.full((32,), 20.0), atol=0.5)
-    assert down.abs().max() <= 20 * 0.18  # sin(10 degrees)
-    assert down.abs().max() > 1.5
+    spots = torch.zeros(2, 32, 1, 32, 64, dtype=torch.uint8)
+    spots[0, :, :, 14:18, 50:54] = 255  # 20 pixels right of the middle
+    spots[1, :, :, 24:28, 30:34] = 255  # 10 pixels below it
+    moved = torch.stack([changed("rotate", spot).float()[:, 0] for spot in spots])
+    mass = moved.sum(dim=(2, 3))
+    (down_first, down_second), (right_first, right_second) = (moved.sum(3) @ rows) / mass, (moved.sum(2) @ columns) / mass
+    assert torch.allclose((down_first**2 + right_first**2).sqrt(), torch.full((32,), 20.0), atol=0.3)
+    assert torch.allclose((down_second**2 + right_second**2).sqrt(), torch.full((32,), 10.0), atol=0.3)
+    angles = torch.rad2deg(torch.atan2(down_first, right_first))
+    assert torch.allclose(angles, torch.rad2deg(torch.atan2(-right_second, down_second)), atol=0.6)
+    assert 8 < angles.abs().max() < 10.3
 
 
 def test_scale_makes_larger_and_smaller_by_a_tenth_at_most():

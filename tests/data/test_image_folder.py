@@ -28,7 +28,7 @@ HOSTILE = {
     "cut.png": (noise("PNG")[:900], "damaged"),
     "nothing.png": (b"", "an empty file"),
     "page.png": (b"<html><body>404</body></html>", "no picture: it begins with b'<html><body>'"),
-    "text.jpg": (b"these are words", "no picture: it begins with b'these are wo'"),
+    "text.JPG": (b"these are words", "no picture: it begins with b'these are wo'"),
 }
 
 

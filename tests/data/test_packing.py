@@ -97,13 +97,13 @@ def test_a_flipped_byte_is_found_by_its_checksum(cache):
 
 
 def test_samples_and_labels_of_rejected_keys_are_left_out_together(cache, dots):
-    opened = open_data(dots(cache, faults={"0": "bad", "7": "bad", "19": "bad"}, max_bad=0.5))
-    kept = [index for index in range(20) if index not in (0, 7, 19)]
+    opened = open_data(dots(cache, count=250, faults={"0": "bad", "7": "bad", "199": "bad"}, max_bad=0.5))
+    kept = [index for index in range(250) if index not in (0, 7, 199)]  # of two chunks
     samples, labels = opened.split("train")
     assert samples[:, 0, 0, 0].tolist() == kept
     assert labels is not None
-    assert labels.tolist() == [index % 2 for index in kept]
-    assert opened.rejections() == [(str(index), "marked bad") for index in (0, 7, 19)]
+    assert labels.tolist() == [index % 3 for index in kept]
+    assert opened.rejections() == [(str(index), "marked bad") for index in (0, 7, 199)]
     empty, none = opened.split("test")
     assert empty.shape == (0, 1, 4, 4)
     assert none is not None

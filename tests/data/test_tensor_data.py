@@ -19,7 +19,7 @@ COUNT = 50
 
 @pytest.fixture(scope="module")
 def dots(tmp_path_factory):
-    """Return a pack of which sample i is full of i and has the label i % 2."""
+    """Return a pack of which sample i is full of i and has the label i % 3."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(DATASETS, "dots", "packs:Dots")
         return open_data(node("dots", tmp_path_factory.mktemp("cache"), count=COUNT, faults=None))
@@ -42,7 +42,7 @@ def test_shapes_dtypes_labels_and_the_step(dots):
     assert batch.x.dtype == torch.uint8
     assert batch.condition is not None
     assert batch.condition.dtype == torch.int64
-    assert torch.equal(batch.condition, batch.x[:, 0, 0, 0].long() % 2)
+    assert torch.equal(batch.condition, batch.x[:, 0, 0, 0].long() % 3)
     assert (batch.step.dtype, batch.step.ndim, int(batch.step)) == (torch.int64, 0, 123)
 
 
@@ -50,7 +50,7 @@ def test_length_spec_and_batches_of_an_epoch(dots):
     served = data(dots)
     assert (len(served), served.batches_per_epoch) == (COUNT, COUNT // 8)
     assert served.spec == dots.spec
-    assert served.spec.classes == 2
+    assert served.spec.classes == 3
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 10, 50])
