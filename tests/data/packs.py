@@ -70,7 +70,7 @@ def litter(cache: Path) -> list[str]:
 
 
 class Dots:
-    """A source of its own for tests: sample i is full of i, its label is i % 3; what stands in `faults` happens at that sample."""
+    """A source for tests: sample i is full of i, labelled i % 3; what stands in `faults` happens at that sample."""
 
     name: ClassVar[str] = "dots"
     parallel: ClassVar[bool] = True

@@ -124,7 +124,8 @@ def test_rotate_turns_and_does_not_shear_in_pictures_that_are_not_square():
     spots[1, :, :, 24:28, 30:34] = 255  # 10 pixels below it
     moved = torch.stack([changed("rotate", spot).float()[:, 0] for spot in spots])
     mass = moved.sum(dim=(2, 3))
-    (down_first, down_second), (right_first, right_second) = (moved.sum(3) @ rows) / mass, (moved.sum(2) @ columns) / mass
+    down_first, down_second = (moved.sum(3) @ rows) / mass
+    right_first, right_second = (moved.sum(2) @ columns) / mass
     assert torch.allclose((down_first**2 + right_first**2).sqrt(), torch.full((32,), 20.0), atol=0.3)
     assert torch.allclose((down_second**2 + right_second**2).sqrt(), torch.full((32,), 10.0), atol=0.3)
     angles = torch.rad2deg(torch.atan2(down_first, right_first))

@@ -113,9 +113,7 @@ def test_samples_and_labels_of_rejected_keys_are_left_out_together(cache, dots):
 def test_worker_processes_write_the_same_bytes(tmp_path, cache):
     write_pictures(tmp_path / "photos", 600)
     (tmp_path / "photos" / "0300.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    packs = [
-        open_data(folder_node(tmp_path / "photos", cache / str(workers), workers=workers)) for workers in (0, 2)
-    ]
+    packs = [open_data(folder_node(tmp_path / "photos", cache / str(workers), workers=workers)) for workers in (0, 2)]
     assert packs[0].rejections() == packs[1].rejections() == [("0300.png", "a damaged picture")]
     names = sorted(os.listdir(packs[0].path))
     assert names == ["meta.json", "rejected.jsonl", "test.samples", "train.samples"]
