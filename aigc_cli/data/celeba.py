@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -21,6 +22,7 @@ from aigc_cli.wording import suggestion
 CROP = 178  # pixels of the middle square of the 178x218 frames, the field's usual cut
 FOLDER, ZIP = "img_align_celeba", "img_align_celeba.zip"
 ATTRIBUTES, PARTITION = "list_attr_celeba.txt", "list_eval_partition.txt"
+MOST_BYTES = 2**24  # of one JPEG; the largest has 30 kB, and a zip can blow up thousandfold
 PARTS = {"0": "train", "1": "valid", "2": "test"}
 
 
@@ -65,7 +67,8 @@ class CelebA:
         if self.place.is_dir():
             return [file for file in list_files(self.place) if file[0].lower().endswith(".jpg")]
         with _opened(self.place) as archive:
-            return [(info.filename, info.file_size, 0) for info in archive.infolist() if info.filename.endswith(".jpg")]
+            listed = [(info.filename, info.file_size, 0) for info in archive.infolist()]
+        return [file for file in listed if file[0].endswith(".jpg") and not _name(file[0]).startswith(".")]
 
     def contents(self) -> Contents:
         """List the pictures of the official splits, or of a split by hash where the list of them is absent."""
@@ -87,9 +90,11 @@ class CelebA:
         archive = _opened(self.place)
 
         def read(path: str) -> NDArray[np.uint8]:
+            if archive.getinfo(path).file_size > MOST_BYTES:
+                raise Rejected(f"more than {MOST_BYTES:,} bytes in the zip")
             try:
                 data = archive.read(path)
-            except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
+            except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, zlib.error) as error:
                 raise Rejected(f"damaged in the zip: {error}") from None
             return read_picture(io.BytesIO(data), 3, self.size, "crop", CROP)
 
@@ -110,20 +115,23 @@ class CelebA:
         path = self._beside(ATTRIBUTES)
         if path is None:
             raise DataError(f"data.attribute: {ATTRIBUTES} is not beside '{self.place}'. Type data.attribute=null.")
-        lines = path.read_text().splitlines()
+        lines = _lines(path)
         names = lines[1].split() if len(lines) > 1 else []
         if self.attribute not in names:
             hint = suggestion(self.attribute, names)
             raise DataError(f"data.attribute: no {self.attribute!r}.{hint} Attributes: {', '.join(names)}.")
         column = names.index(self.attribute) + 1
         rows = (line.split() for line in lines[2:])
-        return {row[0]: int(row[column] == "1") for row in rows if len(row) == len(names) + 1}
+        values = {row[0]: int(row[column] == "1") for row in rows if len(row) == len(names) + 1}
+        if not values:
+            raise DataError(f"{path}: no picture has attributes. Fetch it again, or type data.attribute=null.")
+        return values
 
     def _split(self, paths: list[str]) -> dict[str, list[str]]:
         listed = self._beside(PARTITION)
         if listed is None:
             return split_by_hash(paths)
-        part = dict(line.split()[:2] for line in listed.read_text().splitlines() if len(line.split()) >= 2)
+        part = dict(line.split()[:2] for line in _lines(listed) if len(line.split()) >= 2)
         splits: dict[str, list[str]] = {split: [] for split in PARTS.values()}
         for path in paths:
             splits[PARTS.get(part.get(_name(path), "0"), "train")].append(path)
@@ -135,6 +143,10 @@ def _opened(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
         raise DataError(f"{path}: cannot be read ({error}). Fetch it again.") from None
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text("utf-8", errors="replace").splitlines()
 
 
 def _name(path: str) -> str:

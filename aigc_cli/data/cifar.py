@@ -22,6 +22,7 @@ BATCHES = {"train": [f"data_batch_{number}" for number in range(1, 6)], "test": 
 AGAIN = "Remove it, so that it is fetched again."
 DAMAGED = (  # what unpickling and reshaping damaged bytes raise
     OSError, pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError,
+    OverflowError, MemoryError, RecursionError,
 )  # fmt: skip
 LAYOUTS = {"cifar-10-batches-py": "", "cifar-10-batches-bin": ".bin"}
 

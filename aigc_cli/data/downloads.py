@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -10,12 +11,17 @@ from aigc_cli.errors import DataError
 
 def download(name: str, root: str, by_hand: str) -> None:
     """Download torchvision's data set of this name into root; DataError tells the way without a network."""
+    place = Path(root).expanduser()
+    created = [folder for folder in (place / name / "raw", place / name, place, *place.parents) if not folder.exists()]
     print(f"aigc: {name} is not in '{root}': downloading it.", file=sys.stderr)
     try:
         from torchvision import datasets
 
-        getattr(datasets, name)(str(Path(root).expanduser()), download=True)
+        getattr(datasets, name)(str(place), download=True)
     except (ImportError, OSError, RuntimeError, ValueError, EOFError) as error:  # torchvision's own are RuntimeErrors
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120].rstrip(".")
+        for folder in created:  # a mistyped root is not to stay behind as an empty folder
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120].rstrip(".: ")
         raise DataError(f"data.root: no {name} in '{root}', and it cannot be downloaded ({reason}). "
                         f"Without a network: {by_hand}, or type data.root= and its folder.") from None  # fmt: skip

@@ -87,6 +87,8 @@ def open_data(node: Mapping[str, Any], *, progress: bool = True) -> Pack:
                 pack = read_pack(path, fingerprint) or _packed(source, path, fingerprint, settings, progress)
         except OSError as error:
             reason = error.strerror or str(error)
+            if error.filename and not Path(error.filename).is_relative_to(cache):
+                raise DataError(f"data: cannot read '{error.filename}' ({reason}).") from None
             raise DataError(
                 f"data.cache: cannot write to '{cache}' ({reason}). Type data.cache= and a folder with room."
             ) from None

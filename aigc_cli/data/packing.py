@@ -148,8 +148,9 @@ def decoding(source: Source, contents: Contents, workers: int) -> Iterator[Decod
     """Yield what decodes a split's keys chunk by chunk, in their order: in worker processes, if that is worth it."""
     shape = tuple(contents.spec["shape"])
     size = max(1, min(CHUNK_SAMPLES, CHUNK_BYTES // int(np.prod(shape))))
-    many = sum(len(split.keys) for split in contents.splits.values()) >= FEW
-    if not (workers and many and source.parallel) or multiprocessing.current_process().daemon:
+    total = sum(len(split.keys) for split in contents.splits.values())
+    workers = min(workers, 1 + total // FEW)  # a server's hundred cores would start longer than they decode
+    if not (workers and total >= FEW and source.parallel) or multiprocessing.current_process().daemon:
         decoder = Decoder(source, shape)
 
         def here(split: str, keys: Sequence[Key]) -> Iterator[tuple[int, Sequence[Key], Chunk]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from aigc_cli.data.celeba import MOST_BYTES
 from aigc_cli.data.cifar import BATCHES, CLASSES, read_batch
 from aigc_cli.data.pack import open_data
 from aigc_cli.errors import DataError
@@ -70,6 +72,34 @@ def test_no_cifar_batch_is_one_line(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
+def as_python_2_wrote(data: np.ndarray, labels: list[int]) -> bytes:
+    """Return the pickle of the original files: protocol 2, byte strings, numpy.core, dtype('u1', 0, 1)."""
+
+    def text(value: bytes) -> bytes:
+        return b"T" + struct.pack("<i", len(value)) + value
+
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85" + text(b"b") + b"\x87R"
+    kind = b"cnumpy\ndtype\n" + text(b"u1") + b"K\0K\1\x87R(K\3" + text(b"|") + b"NNN" + 2 * b"J\xff\xff\xff\xff"
+    shape = b"K" + bytes([len(data)]) + b"M" + struct.pack("<H", data.shape[1]) + b"\x86"
+    array += b"(K\1" + shape + kind + b"K\0tb\x89" + text(data.tobytes()) + b"tb"
+    numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    return b"\x80\2}(" + text(b"data") + array + text(b"labels") + numbers + b"u."
+
+
+def test_the_original_pickles_of_cifar_are_read(tmp_path):
+    (tmp_path / "test_batch").write_bytes(as_python_2_wrote(*cifar_arrays("test_batch")))
+    pictures, labels = read_batch(tmp_path / "test_batch")
+    np.testing.assert_array_equal(pictures.reshape(4, -1), cifar_arrays("test_batch")[0])
+    np.testing.assert_array_equal(labels, cifar_arrays("test_batch")[1])
+
+
+def test_a_cifar_pickle_that_asks_for_a_petabyte_is_one_line(tmp_path):
+    huge = b"\x80\2cnumpy\nndarray\nJ\xff\xff\xff\x7fJ\xff\xff\0\0\x86\x85R."
+    (tmp_path / "test_batch").write_bytes(huge)
+    with pytest.raises(DataError, match="no CIFAR-10 batch"):
+        read_batch(tmp_path / "test_batch")
+
+
 def faces(folder, count: int = 12) -> None:
     folder.mkdir(parents=True)
     for number in range(count):
@@ -121,6 +151,28 @@ def test_celeba_without_lists_is_split_by_hash(tmp_path):
     assert sum(pack.counts.values()) == 60
     assert pack.counts["test"] > 0
     assert pack.split("train")[1] is None
+
+
+def test_what_blows_up_or_is_no_picture_in_a_celeba_zip_is_left_out(tmp_path):
+    faces(tmp_path / "faces", 12)
+    with zipfile.ZipFile(tmp_path / "img_align_celeba.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted((tmp_path / "faces").iterdir()):
+            archive.write(path, f"img_align_celeba/{path.name}")
+        archive.writestr("__MACOSX/._000001.jpg", b"metadata")
+        archive.writestr("img_align_celeba/bomb.jpg", bytes(MOST_BYTES + 1))
+    settings = node(tmp_path, name="celeba", root=str(tmp_path), size=32, attribute=None)
+    pack = open_data({**settings, "max_bad": 0.1}, progress=False)
+    assert pack.rejections() == [("img_align_celeba/bomb.jpg", f"more than {MOST_BYTES:,} bytes in the zip")]
+    assert sum(pack.counts.values()) == 12
+
+
+@pytest.mark.parametrize("content", [b"", b"12\nSmiling Young\n", b"12\nSmiling Young\n\xff\xfe 1\n"])
+def test_a_list_of_attributes_without_any_is_one_line(tmp_path, content):
+    root = layout(tmp_path, "torchvision")
+    (root / "celeba" / "list_attr_celeba.txt").write_bytes(content)
+    settings = node(tmp_path, name="celeba", root=str(root), size=64, attribute="Smiling")
+    with pytest.raises(DataError, match=r"no picture has attributes|no 'Smiling'"):
+        open_data(settings, progress=False)
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,22 @@ def test_whatever_stops_a_download_is_one_line(tmp_path, monkeypatch, error):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_failed_download_leaves_no_folders_but_those_that_were_there(tmp_path, monkeypatch, there):
+    root = tmp_path / "mistyped" / "data"
+    if there:
+        root.mkdir(parents=True)
+
+    def failing(self, root, download):
+        (Path(root) / "MNIST" / "raw").mkdir(parents=True)
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", type("MNIST", (), {"__init__": failing}))
+    with pytest.raises(DataError, match="cannot be downloaded"):
+        opened(tmp_path, root=str(root))
+    assert [path.name for path in tmp_path.rglob("*")] == (["mistyped", "data"] if there else [])
+
+
 def test_what_was_downloaded_is_used(tmp_path, monkeypatch):
     def online(self, root, download):
         assert download
