@@ -72,22 +72,37 @@ def reestimate_batch_norm(model: Model, device: torch.device) -> None:
         return
     modules = [module for name in model.generative for module in getattr(model, name).modules()]
     norms = [module for module in modules if isinstance(module, _BatchNorm)]
-    if not norms:
-        return
+    generator = torch.Generator(device).manual_seed(0)
+    norms = _visited(model, norms, generator)  # an encoder's, which sampling passes by, keep the statistics they have
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative mean over all the batches
         norm.train()
-    generator = torch.Generator(device).manual_seed(0)
-    for _ in range(REESTIMATION_BATCHES):
-        model.sample(REESTIMATION_SIZE, _labels(model, generator), generator=generator)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        norm.eval()
+    try:
+        for _ in range(REESTIMATION_BATCHES if norms else 0):
+            model.sample(REESTIMATION_SIZE, _labels(model, generator), generator=generator)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
 
 
-def _labels(model: Model, generator: torch.Generator) -> Tensor | None:
+def _visited(model: Model, norms: list[_BatchNorm], generator: torch.Generator) -> list[_BatchNorm]:
+    """Return those of the norms that sampling passes through."""
+    if not norms:
+        return []
+    visited: set[nn.Module] = set()
+    hooks = [norm.register_forward_pre_hook(lambda module, _: visited.add(module)) for norm in norms]
+    try:
+        model.sample(2, _labels(model, generator, 2), generator=generator)  # type: ignore[operator]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [norm for norm in norms if norm in visited]
+
+
+def _labels(model: Model, generator: torch.Generator, n: int = REESTIMATION_SIZE) -> Tensor | None:
     if not model.conditional:
         return None
-    return torch.randint(model.spec.classes, (REESTIMATION_SIZE,), generator=generator, device=generator.device)
+    return torch.randint(model.spec.classes, (n,), generator=generator, device=generator.device)

@@ -43,6 +43,7 @@ class Loop:
     grid: str | None = None  # the newest preview, relative to the run
     newest: checkpoints.Checkpoint | None = None
     _failed_saves: int = 0
+    _logged: int | None = None  # the last step in the log; None: no step was taken yet
     _saved: tuple[int, float] = (-1, 0.0)  # step and time of the last save
     _started: float = field(default_factory=time.perf_counter)
 
@@ -52,52 +53,63 @@ class Loop:
         self._started = time.perf_counter()
         self._saved = (trainer.steps, self._started)
         with _bar(self.total, trainer.steps) as bar:
-            while trainer.steps < self.total and not stop.signal and not self._out_of_time():
+            while not (done := self._done()) and not stop.signal:
                 batch = self.data.batch(trainer.steps)
                 self.recorder.add(trainer.step(batch), len(batch.x))
                 bar.update()
-                self._when_due(trainer.steps, bar)
-        if trainer.steps % self.log_every and trainer.steps > 1:
+                self._when_due(trainer.steps, bar, stop)
+        if self._logged not in (None, trainer.steps):
             self._log(trainer.steps, None)
-        finished = not stop.signal
-        if finished or not self.preview["every"]:
-            self._preview(trainer.steps)
-        self._save(trainer.steps, last=True)
-        return "finished" if finished else "stopped"
+        self._save(trainer.steps, last=True)  # before any picture: who stops us may not wait for that
+        if done:
+            self._preview(trainer.steps, stop)
+        return "finished" if done else "stopped"
 
     def elapsed(self) -> float:
         """Return the minutes trained, earlier starts included."""
         return self.minutes + (time.perf_counter() - self._started) / 60
 
-    def _out_of_time(self) -> bool:
-        return self.max_minutes is not None and self.elapsed() >= self.max_minutes
+    def _done(self) -> bool:
+        late = self.max_minutes is not None and self.elapsed() >= self.max_minutes
+        return late or self.trainer.steps >= self.total
 
-    def _when_due(self, step: int, bar: tqdm) -> None:
+    def _when_due(self, step: int, bar: tqdm, stop: StopRequest) -> None:
+        self._logged = self._logged or 0  # a step was taken
         if step % self.log_every == 0 or step == 1:
             self._log(step, bar)
-        if self.preview["every"] and step % self.preview["every"] == 0 and step < self.total:
-            self._preview(step)
+        if step == self.total:
+            return
         every, (_, since) = self.checkpoint["every"], self._saved
         late = time.perf_counter() - since > 60 * self.checkpoint["minutes"]
-        if step < self.total and ((every and step % every == 0) or late):
+        if (every and step % every == 0) or late:
             self._save(step)
+        if self.preview["every"] and step % self.preview["every"] == 0:
+            self._preview(step, stop)
 
     def _log(self, step: int, bar: tqdm | None) -> None:
-        try:
-            self.trainer.check()
-        except Diverged as error:
-            raise self._explained(error) from None
+        self._logged = step
+        self._check()
         line = self.recorder.record(step, learning_rate=self.trainer.learning_rate(), minutes=round(self.elapsed(), 3))
         if bar is not None:
             losses = {key.removesuffix("/loss"): f"{value:.3g}" for key, value in line.items() if key.endswith("/loss")}
             bar.set_postfix({**losses, "images/s": f"{line['samples_per_second']:.0f}"}, refresh=False)
 
-    def _explained(self, error: Diverged) -> TrainingError:
+    def _check(self) -> None:
+        try:
+            self.trainer.check()
+        except Diverged as error:
+            raise self._explained(error) from None
+
+    def _explained(self, error: TrainingError) -> TrainingError:
         good = self.newest.path if self.newest else None
         back = f"The last good checkpoint is {good}." if good else "Nothing was saved yet."
         return TrainingError(f"{error} {back} Try a smaller optimizer.lr or trainer.clip=1.")
 
-    def _preview(self, step: int) -> None:
+    def _preview(self, step: int, stop: StopRequest) -> None:
+        with stop.interrupting():  # the signal ends a slow preview at once; training waits unharmed between two steps
+            self._draw_preview(step)
+
+    def _draw_preview(self, step: int) -> None:
         conditional = self.trainer.model.conditional
         if not isinstance(self.trainer.model, Samples) or self.data.spec.kind != "image":
             return
@@ -114,16 +126,15 @@ class Loop:
             tqdm.write(f"preview of step {step} not written: {error}", file=sys.stderr)
             return
         self.grid = name
-        if self.recorder.board:
-            self.recorder.board.picture(step, "samples", page)
+        self.recorder.picture(step, "samples", page)
 
     def _save(self, step: int, *, last: bool = False) -> None:
         if self._saved[0] == step and self.newest and self.newest.step == step:
             return
-        self.trainer.check()
+        self._check()
         state = {"trainer": self.trainer.state_dict(), "minutes": self.elapsed()}
         with self.trainer.sampling() as model:
-            tensors = {key: value.detach().clone() for key, value in model.state_dict().items()}
+            tensors = {key: value.detach().to("cpu", copy=True) for key, value in model.state_dict().items()}
         meta = {**self.meta, "step": step}
         keep, milestone = self.checkpoint["keep"], self.checkpoint["milestone"]
         try:
@@ -135,6 +146,8 @@ class Loop:
                 raise
             tqdm.write(f"{error} Training goes on; the next try is at the next checkpoint.", file=sys.stderr)
             return
+        except TrainingError as error:  # weights that are not finite
+            raise self._explained(error) from None
         self._failed_saves, self._saved = 0, (step, time.perf_counter())
         self.newest = checkpoints.Checkpoint(path, step, meta)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from annotated_types import Ge, Gt, Len, Lt
 
+from aigc_cli.errors import ConfigError
+
 if TYPE_CHECKING:
     from torch.nn import Parameter
     from torch.optim import Optimizer
@@ -59,6 +61,8 @@ def sgd(
     """Build stochastic gradient descent."""
     from torch.optim import SGD
 
+    if nesterov and not momentum:
+        raise ConfigError("optimizer.nesterov: true needs momentum. Type optimizer.momentum=0.9.")
     params = list(params)
     return SGD(params, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=fusable(params))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,11 +38,27 @@ class Recorder:
         rate = self._samples / max(1e-9, time.perf_counter() - self._since)
         line = {"step": step, **means, **extra, "samples_per_second": round(rate, 1)}
         self._write(line)
-        if self.board:
-            self.board.scalars(step, {key: value for key, value in line.items() if key != "step"})
+        self._on_board(lambda board: board.scalars(step, {key: value for key, value in line.items() if key != "step"}))
         self._values.clear()
         self._samples, self._since = 0, time.perf_counter()
         return line
+
+    def picture(self, step: int, name: str, image: Image) -> None:
+        """Show a picture on the board, where there is one."""
+        self._on_board(lambda board: board.picture(step, name, image))
+
+    def close(self) -> None:
+        """Close the board."""
+        self._on_board(lambda board: board.close())
+
+    def _on_board(self, write: Callable[[Board], None]) -> None:
+        """Write to TensorBoard; a full disk costs its events, never the training."""
+        try:
+            if self.board:
+                write(self.board)
+        except OSError as error:
+            self.board = None
+            print(f"aigc: TensorBoard's events cannot be written ({error}); training goes on without.", file=sys.stderr)
 
 
 class Board:
@@ -70,4 +87,7 @@ def open_board(folder: Path, *, first_step: int) -> Board | None:
     try:
         return Board(folder, first_step=first_step)
     except ImportError:
+        return None
+    except OSError as error:
+        print(f"aigc: {folder} cannot be written ({error}); training goes on without.", file=sys.stderr)
         return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from aigc_cli import __version__, checkpoints
 from aigc_cli.config import bind
@@ -55,45 +56,48 @@ def start(composed: Composed, directory: Path) -> Outcome:
     data = TensorData(pack, batch_size=batch_size, seed=seed, device=device.torch, augment=augment)
     total = config["steps"] if config["epochs"] is None else max(1, round(config["epochs"] * data.batches_per_epoch))
     torch.manual_seed(seed)
-    model: Model = bind("models", config["model"], "model")(pack.spec)
+    try:
+        model: Model = bind("models", config["model"], "model")(pack.spec)
+    except RuntimeError as error:
+        raise _without_memory(error, "building the model", config, device) or error from error
     trainer_of = _trainer_builder(model, config, total, device)
-    source = checkpoints.resolve(Path(config["init"])) if config["init"] else None
+    source = _source(config, directory)
     frozen = _frozen(config["schedule"]["name"])
     opened = Run.open(composed, directory, restart=config["restart"], frozen=frozen, warn=warn)
     with opened as run, StopRequest() as stop:
         newest = checkpoints.latest(run.checkpoints, warn=warn)
         if newest is None and source:
-            _initialise(model, source)
+            _initialise(model, *source)
         trainer = trainer_of()
         minutes = _resume(trainer, newest)
         run.rewind(trainer.steps)
         meta = {"aigc": __version__, "spec": pack.spec.to_dict(), "config": config, "choices": dict(composed.choices)}
-        wanted = config["preview"]["tensorboard"]
-        board = open_board(directory / "tensorboard", first_step=trainer.steps) if wanted else None
+        first = trainer.steps and trainer.steps + 1  # what lies after it in old events is from a run that was cut off
+        board = open_board(directory / "tensorboard", first_step=first) if config["preview"]["tensorboard"] else None
         loop = Loop(
             trainer, data, run, Recorder(run.log, board), meta, total, config["max_minutes"], config["log_every"],
             config["preview"], config["checkpoint"], minutes=minutes, newest=newest,
         )  # fmt: skip
         _announce(composed, directory, pack, model, device, trainer.steps, total)
-        return _train(loop, run, stop, pack, config["objective"])
+        return _train(loop, run, stop, pack, config)
 
 
-def _train(loop: Loop, run: Run, stop: StopRequest, pack: Pack, objective: str | None) -> Outcome:
+def _train(loop: Loop, run: Run, stop: StopRequest, pack: Pack, config: Config) -> Outcome:
     run.summarise("running", step=loop.trainer.steps, minutes=loop.minutes)
+    status, figure, said = "failed", None, None
     try:
         status = loop.train(stop)
-        figure = _objective(loop.trainer, pack) if status == "finished" and objective else None
-    except (TrainingError, torch.OutOfMemoryError, RuntimeError) as error:
-        explained = _explained(error, loop)
-        run.summarise("failed", step=loop.trainer.steps, minutes=loop.elapsed(), error=str(explained), grid=loop.grid)
-        if explained is error:
-            raise
-        raise explained from error
-    step, minutes = loop.trainer.steps, loop.elapsed()
-    run.summarise(status, step=step, minutes=minutes, objective=figure, grid=loop.grid)
-    if loop.recorder.board:
-        loop.recorder.board.close()
-    return Outcome(status, step, minutes, figure, loop.grid, stop.exit_code)
+        figure = _objective(loop.trainer, pack) if status == "finished" and config["objective"] else None
+    except (TrainingError, RuntimeError) as error:
+        where = f"step {loop.trainer.steps}"
+        explained = _without_memory(error, where, config, loop.trainer.device) or error
+        said = str(explained)
+        raise explained from (None if explained is error else error)
+    finally:  # whatever it is that ends a run, the folder tells of it
+        step, minutes = loop.trainer.steps, loop.elapsed()
+        run.summarise(status, step=step, minutes=minutes, objective=figure, error=said, grid=loop.grid)
+        loop.recorder.close()
+    return Outcome(status, step, minutes, figure, loop.grid, stop.exit_code if status == "stopped" else 0)
 
 
 def _trainer_builder(model: Model, config: Config, total: int, device: Device) -> partial[Trainer]:
@@ -106,11 +110,15 @@ def _trainer_builder(model: Model, config: Config, total: int, device: Device) -
         raise ConfigError(f"optimizer.phases.{unknown}: this model has no such phase. Phases: {known}.")
     nodes = {name: {**node, **overrides.get(name, {})} for name in names}
     optimizers = {name: bind("optimizers", settings, f"optimizer.phases.{name}") for name, settings in nodes.items()}
+    for build in optimizers.values():  # what their signatures cannot say, before anything is written
+        build([torch.nn.Parameter(torch.zeros(1))])
     factor = bind("schedules", config["schedule"], "schedule")
     parts, size = config["trainer"]["accumulate"], config["batch_size"]
     if size % parts:
         near = -(-size // parts) * parts
         raise ConfigError(f"trainer.accumulate: {parts} does not divide batch_size={size}. Type batch_size={near}.")
+    if size == parts and any(isinstance(module, _BatchNorm) for module in model.modules()):
+        raise ConfigError(f"batch_size: batch norm needs two samples a part. Type batch_size={2 * size}.")
     settings = {key: value for key, value in config["trainer"].items() if key != "deterministic"}
     settings["seed"] = config["seed"]
     return partial(Trainer, model, optimizers, lambda step: factor(step, total), device, **settings)
@@ -133,8 +141,16 @@ def _resume(trainer: Trainer, newest: checkpoints.Checkpoint | None) -> float:
     return state["minutes"]
 
 
-def _initialise(model: Model, source: checkpoints.Checkpoint) -> None:
-    for line in checkpoints.fit_partly(model, source.tensors()):
+def _source(config: Config, directory: Path) -> tuple[checkpoints.Checkpoint, dict[str, torch.Tensor]] | None:
+    """Read the weights that a new run starts from, before restart=true may move their folder aside."""
+    if not config["init"] or (not config["restart"] and any((directory / "checkpoints").glob("step-*"))):
+        return None
+    source = checkpoints.resolve(Path(config["init"]))
+    return source, source.tensors()
+
+
+def _initialise(model: Model, source: checkpoints.Checkpoint, tensors: dict[str, torch.Tensor]) -> None:
+    for line in checkpoints.fit_partly(model, tensors):
         warn(f"init: {line}")
     say(f"weights from {source.path} (step {source.step:,})")
 
@@ -153,15 +169,15 @@ def _objective(trainer: Trainer, pack: Pack) -> float:
     return round(sliced_wasserstein(samples, torch.from_numpy(real[chosen])), 4)
 
 
-def _explained(error: Exception, loop: Loop) -> Exception:
-    """Turn a lack of memory into a line that says what to type; leave every other error as it is."""
-    text = str(error)
-    if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in text:
-        return error
-    size = loop.data.batch_size
+def _without_memory(error: Exception, where: str, config: Config, device: Device) -> TrainingError | None:
+    """Turn a lack of memory into a line that says what to type; None for every other error."""
+    text = str(error).lower()
+    if "out of memory" not in text and "allocate memory" not in text:
+        return None
+    size, parts = config["batch_size"], config["trainer"]["accumulate"]
     return TrainingError(
-        f"out of memory at step {loop.trainer.steps} with batch_size={size} in {loop.trainer.device.precision}. "
-        f"Type trainer.accumulate=2 (the same gradient), batch_size={max(1, size // 2)}, or precision=bf16."
+        f"out of memory at {where} with batch_size={size} in {device.precision}. Type trainer.accumulate={2 * parts} "
+        f"(less at a time), batch_size={max(1, size // 2)}, precision=bf16, or a smaller model."
     )
 
 

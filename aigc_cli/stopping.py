@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class Interrupted(BaseException):
+    """Leave what may be broken off; no handler of errors is to take it for one."""
 
 
 class StopRequest:
@@ -15,6 +21,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self._interrupting = False
         self._previous: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> StopRequest:
@@ -31,6 +38,19 @@ class StopRequest:
         self._restore()
         # Straight to the file descriptor: the bar may be writing to sys.stderr at this moment.
         os.write(2, f"\n{self.signal.name}: saving after this step; once more stops at once.\n".encode())
+        if self._interrupting:
+            raise Interrupted
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Run what a signal may break off at any place."""
+        self._interrupting = self.signal is None
+        try:
+            yield
+        except Interrupted:
+            return
+        finally:
+            self._interrupting = False
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

@@ -84,7 +84,7 @@ class Trainer:
             seed_default_generators(self.device.torch, mix(self.seed, self.steps, order, number))
             with self.device.autocast():
                 loss, part = phase.loss(batch)
-            logs.append({"loss": loss.detach(), **part})
+            logs.append({**part, "loss": loss.detach()})
             # Confined to the phase: other phases' parameters receive no gradient and cost none.
             scaler.scale(loss / len(batches)).backward(inputs=list(phase.params))
         means = {key: torch.stack([part[key] for part in logs]).mean(0) for key in logs[0]} if logs[1:] else logs[0]

@@ -40,7 +40,7 @@ def test_precedence_is_model_then_pair_then_recipe_then_command_line():
     assert values("recipe=lines") == (101, 0.3, 400)  # the recipe's choices have brought their pair
     assert values("recipe=lines", "data=dots") == (100, 2e-4, 400)
     assert values("recipe=lines", "model.latent=7", "optimizer.lr=1", "steps=5") == (7, 1, 5)
-    assert values("recipe=lines", "optimizer=adam")[1] == 0.3  # a pair outlives the choice of an optimiser
+    assert values("recipe=lines", "optimizer=adam")[1] == 1e-3  # what the command line chooses, it chooses whole
 
 
 def test_choices_defaults_and_overrides_are_told():

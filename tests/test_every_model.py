@@ -37,7 +37,7 @@ def spec_for(channels: int = 1, size: int = 16) -> DataSpec:
 
 @functools.cache
 def composed(preset: str, conditional: bool = False, tiny: bool = True):
-    extra = TINY[preset] if tiny else []
+    extra = TINY[preset] if tiny else ["data=mnist"]  # a data set that no pair shrinks a model for
     return compose("train", [f"model={preset}", f"model.conditional={str(conditional).lower()}", *extra]).config
 
 

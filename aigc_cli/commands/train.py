@@ -36,7 +36,7 @@ def train(
     epochs: Annotated[float, Gt(0)] | None,
     max_minutes: Annotated[float, Gt(0)] | None,
     batch_size: Whole,
-    seed: Cadence,
+    seed: Annotated[int, Ge(0), Lt(2**63)],
     device: str,
     precision: Literal["auto", "fp32", "bf16", "fp16"],
     name: str | None,
@@ -108,13 +108,24 @@ def _finished(composed: Composed, directory: Path) -> dict[str, Any] | None:
 
 def _say_next(composed: Composed, directory: Path, step: int, grid: str | None, *, stopped: bool = False) -> None:
     """Say where the pictures lie and what to type next."""
-    kept = [o for o in composed.overrides if o.split("=")[0] not in ("steps", "epochs", "restart", "max_minutes")]
-    again = [o for o in composed.overrides if o.split("=")[0] != "restart"]
-    same = shlex.join(["aigc", "train", *again])
-    longer = shlex.join(["aigc", "train", *kept, f"steps={2 * step}"])
     lines = [("look", str(directory / grid))] if grid else []
     lines.append(("sample", f"aigc sample ckpt={shlex.quote(str(directory))} n=64"))
-    lines.append(("continue", same if stopped else longer))
+    lines.append(("continue", _command_to_continue(composed, directory, step, stopped)))
     if composed.choices.get("data") == "glyphs":
         lines.append(("try next", "aigc train model=dcgan data=mnist"))
     print("\n".join(f"  {what + ':':<10}{text}" for what, text in lines), flush=True)
+
+
+def _command_to_continue(composed: Composed, directory: Path, step: int, stopped: bool) -> str:
+    flags = ["--config-dir", composed.config_dir] if composed.config_dir else []
+    leave_out = ["restart"]
+    more: list[str] = []
+    if not stopped:
+        leave_out += ["steps", "epochs", "max_minutes"]
+        more = [f"steps={2 * step}"]
+    if not stopped and composed.config["schedule"]["name"] != "constant":
+        # The learning rate has fallen to its end: a new run goes on from the weights.
+        leave_out += ["name", "init"]
+        more = [f"init={directory}", f"name={directory.name}-2"]
+    kept = [override for override in composed.overrides if override.split("=")[0] not in leave_out]
+    return shlex.join(["aigc", "train", *flags, *kept, *more])

@@ -12,7 +12,7 @@ QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 
 def description(file: Path) -> str:
     """Return the comment on a file's first lines, Hydra's package line left out."""
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         if not line.startswith("#"):
             break
         if not line.startswith("# @package"):
@@ -23,7 +23,7 @@ def description(file: Path) -> str:
 def comments(file: Path) -> Iterator[tuple[str, str]]:
     """Yield (dotted key, trailing comment) of a file's settings; its defaults list is no setting."""
     parents: list[tuple[int, str]] = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         found = LINE.match(line)
         if not found:
             continue

@@ -35,6 +35,7 @@ class Composed:
     choices: dict[str, str | None]  # {"model": "dcgan", "model/network@model.generator": ..., "recipe": None}
     overrides: list[str]  # as typed, without pluses, short forms of choices written out
     swept: tuple[str, ...] = ()  # the keys that the sweep varies which this is a job of
+    config_dir: str | None = None  # the user's own folder of configs
 
 
 def compose(
@@ -55,7 +56,8 @@ def compose(
     choices = tuple(o.choice for o in typed if o.group)
     config, chosen = compose_plain(verb, choices, folders, [o.setting for o in typed if not o.group])
     defaults, _ = compose_plain(verb, choices, folders)
-    composed = Composed(verb, config, defaults, chosen, [o.normal for o in typed], tuple(swept))
+    own = str(config_dir) if config_dir is not None else None
+    composed = Composed(verb, config, defaults, chosen, [o.normal for o in typed], tuple(swept), own)
     unset, wrong = unset_and_wrong(composed, ours=len(folders) == 1)
     if unset and complete:
         mistakes.append(f"still to be set: {' '.join(f'{key}=...' for key in unset)}")

@@ -14,6 +14,8 @@ from aigc_cli.errors import ConfigError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+WHOLE = ("optimizer", "schedule")  # and every part of a model: model/penalty@model.penalty
+
 
 def configs_folder() -> Path:
     """Return the folder of configs: inside the package when installed, beside it in a checkout."""
@@ -46,9 +48,38 @@ def _composition(verb: str, choices: tuple[str, ...], folders: tuple[Path, ...])
     chosen = {str(group): choice for group, choice in config.hydra.runtime.choices.items()}
     with open_dict(config):
         del config["hydra"]
+        _keep_whole(config, choices, folders)
     if "pair" in chosen and not any((folder / "pair" / f"{chosen['pair']}.yaml").is_file() for folder in folders):
         chosen["pair"] = None  # it is optional: Hydra names it, whether or not it exists
     return config, {key: value for key, value in chosen.items() if not key.startswith("hydra/")}
+
+
+def _keep_whole(config: DictConfig, choices: Sequence[str], folders: Sequence[Path]) -> None:
+    """Let a part that the command line chooses be that part alone: what a pair or recipe says of another is dropped."""
+    from omegaconf import OmegaConf
+
+    for choice in choices:
+        group, _, name = choice.partition("=")
+        if group in WHOLE or group.startswith("model/"):
+            node = _alone(group.partition("@")[0], name, folders)
+            if node is not None:
+                OmegaConf.update(config, package_of(group), node, merge=False)
+
+
+def _alone(group: str, name: str, folders: Sequence[Path]) -> DictConfig | None:
+    """Return what an option of a group says by itself; None where it takes more than its own group to say."""
+    from omegaconf import DictConfig, OmegaConf
+
+    file = next((each for folder in folders if (each := folder / group / f"{name}.yaml").is_file()), None)
+    own = OmegaConf.load(file) if file else None
+    if not isinstance(own, DictConfig):
+        return None
+    entries = own.pop("defaults", [])
+    parts = [own if entry == "_self_" else _alone(group, str(entry), folders) for entry in entries]
+    if any(part is None for part in parts):
+        return None
+    merged = OmegaConf.merge(*parts, *([] if "_self_" in entries else [own]))
+    return merged if isinstance(merged, DictConfig) else None
 
 
 def compose_plain(
@@ -70,7 +101,7 @@ def compose_plain(
         # What Hydra itself does last; composing all files again for it would double the time of every command.
         ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides(list(values)), config)
         plain = OmegaConf.to_container(config, resolve=True)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
         said = " ".join(line.strip() for line in str(error).splitlines()[:4] if line.strip())
         raise ConfigError(f"configs: {said}") from error
     assert isinstance(plain, dict)

@@ -23,6 +23,8 @@ CROP = 178  # pixels of the middle square of the 178x218 frames, the field's usu
 FOLDER, ZIP = "img_align_celeba", "img_align_celeba.zip"
 ATTRIBUTES, PARTITION = "list_attr_celeba.txt", "list_eval_partition.txt"
 MOST_BYTES = 2**24  # of one JPEG; the largest has 30 kB, and a zip can blow up thousandfold
+DAMAGED = (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError, zlib.error)  # what damaged members raise
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # JPEGs are not zipped by others, whose readers may be absent
 PARTS = {"0": "train", "1": "valid", "2": "test"}
 
 
@@ -90,11 +92,14 @@ class CelebA:
         archive = _opened(self.place)
 
         def read(path: str) -> NDArray[np.uint8]:
-            if archive.getinfo(path).file_size > MOST_BYTES:
+            member = archive.getinfo(path)
+            if member.file_size > MOST_BYTES:
                 raise Rejected(f"more than {MOST_BYTES:,} bytes in the zip")
+            if member.compress_type not in METHODS:
+                raise Rejected("zipped by an unusual method")
             try:
                 data = archive.read(path)
-            except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, zlib.error) as error:
+            except DAMAGED as error:
                 raise Rejected(f"damaged in the zip: {error}") from None
             return read_picture(io.BytesIO(data), 3, self.size, "crop", CROP)
 

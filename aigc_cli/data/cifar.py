@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import functools
 import pickle
 from pathlib import Path
@@ -92,22 +91,49 @@ def _binary(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 def _pickled(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     with path.open("rb") as file:
         batch = Arrays(file, encoding="bytes").load()
-    return np.asarray(batch[b"data"]), np.asarray(batch[b"labels"], np.int64)
+    data, labels = batch[b"data"], batch[b"labels"]
+    if not isinstance(data, PickledArray) or not isinstance(labels, list):
+        raise ValueError("no array of pictures with a list of labels")
+    return data.bytes(), np.array(labels, np.int64)
 
 
-def _reconstruct(kind: Any, shape: Any, code: Any) -> NDArray[Any]:
-    return np.ndarray.__new__(np.ndarray, (0,), np.uint8)
+class PickledArray:
+    """Take what a pickle says of a numpy array. Numpy's own classes trust it: a damaged one spoils their memory."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Keep version, shape, type, order and bytes as they are."""
+        _, self.shape, self.type, self.is_column_major, self.content = state
+
+    def bytes(self) -> NDArray[np.uint8]:
+        """Return the array of unsigned bytes, which is all that a batch holds."""
+        if not isinstance(self.type, PickledType) or self.type.code not in ("u1", b"u1") or self.is_column_major:
+            raise ValueError("an array, but not of unsigned bytes by rows")
+        return np.frombuffer(self.content, np.uint8).reshape(self.shape)
+
+
+class PickledType:
+    """Take what a pickle says of a numpy type."""
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        self.code = code
+
+    def __setstate__(self, state: Any) -> None:
+        """Leave byte order and alignment aside: single bytes have none."""
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    return text.encode("latin1")  # how Python 3 writes bytes for Python 2
 
 
 class Arrays(pickle.Unpickler):
     """Load plain values and numpy arrays; a pickle that names anything else is refused, since it could run code."""
 
     KNOWN: ClassVar[dict[tuple[str, str], Any]] = {
-        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-        ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        ("_codecs", "encode"): codecs.encode,
+        ("numpy.core.multiarray", "_reconstruct"): lambda *_: PickledArray(),
+        ("numpy._core.multiarray", "_reconstruct"): lambda *_: PickledArray(),
+        ("numpy", "ndarray"): PickledArray,
+        ("numpy", "dtype"): PickledType,
+        ("_codecs", "encode"): _latin1,
     }
 
     def find_class(self, module: str, name: str) -> Any:

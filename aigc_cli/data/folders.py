@@ -45,17 +45,26 @@ def list_files(folder: Path, key: str = "data.root") -> list[File]:
             seen.add((here.st_dev, here.st_ino))
             with os.scandir(place) as entries:
                 for entry in entries:
-                    if entry.name.startswith(".") or entry.name.lower() in SYSTEM:
+                    if entry.name.startswith(".") or entry.name.lower() in SYSTEM or _leads_nowhere(entry):
                         continue
                     if entry.is_dir():
                         waiting.append((entry.path, f"{prefix}{entry.name}/"))
-                    elif entry.is_file():  # no pipes, sockets, devices, dangling links
+                    elif entry.is_file():  # no pipes, sockets, devices
                         stat = entry.stat()
                         found.append((prefix + entry.name, stat.st_size, stat.st_mtime_ns))
         except OSError as error:
             raise DataError(f"{key}: '{place}' cannot be read: {error.strerror}.") from None
     found.sort()
     return found
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and not os.path.exists(entry.path)  # false too for a link to itself
+
+
+def shown(text: str) -> str:
+    """Return a file's name as one may print it: line breaks, control characters and broken UTF-8 are escaped."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def is_held_out(path: str) -> bool:

@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from aigc_cli.data.decode import SUFFIXES, Fit, is_picture, read_picture
-from aigc_cli.data.folders import File, existing_folder, list_files, split_by_hash
+from aigc_cli.data.folders import File, existing_folder, list_files, shown, split_by_hash
 from aigc_cli.data.source import Contents, Reader, Split, digest, image_spec
 from aigc_cli.errors import DataError
 
@@ -53,7 +53,8 @@ class ImageFolder:
             rejected = [(path, "lies in no class's sub-folder") for path in paths if "/" not in path]
             paths = [path for path in paths if "/" in path]
         splits = {split: Split(keys, _labels(keys, classes)) for split, keys in split_by_hash(paths).items()}
-        return Contents(image_spec(self.channels, self.size, classes), splits, ignored, rejected)
+        names = None if classes is None else [shown(each) for each in classes]
+        return Contents(image_spec(self.channels, self.size, names), splits, ignored, rejected)
 
     def reader(self, split: str) -> Reader:
         """Return the function that decodes a file."""

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from aigc_cli.data.folders import shown
 from aigc_cli.data.source import Contents, Key, Reader, Rejected, Source
 from aigc_cli.errors import DataError
 from aigc_cli.files import sync
@@ -47,7 +48,7 @@ def write_pack(
     source: Source, contents: Contents, folder: Path, *, workers: int, max_bad: float, progress: bool
 ) -> Packed:
     """Write every split's samples and labels, and the list of the rejected; OSError where the disk refuses."""
-    packed = Packed(rejected=list(contents.rejected))
+    packed = Packed(rejected=[(shown(path), reason) for path, reason in contents.rejected])
     total = sum(len(split.keys) for split in contents.splits.values()) + len(packed.rejected)
     quiet = not progress or not sys.stderr.isatty()
     with decoding(source, contents, workers) as decode, tqdm(
@@ -130,14 +131,10 @@ class Decoder:
             try:
                 samples[len(good)] = read(key)
             except Rejected as reason:
-                bad.append((_printable(key), str(reason)))
+                bad.append((shown(str(key)), shown(str(reason))))
             else:
                 good.append(index)
         return samples[: len(good)], good, bad
-
-
-def _printable(key: Key) -> str:
-    return str(key).encode("utf-8", "backslashreplace").decode()
 
 
 Decode: TypeAlias = Callable[[str, Sequence[Key]], Iterator[tuple[int, Sequence[Key], Chunk]]]
@@ -171,13 +168,27 @@ def decoding(source: Source, contents: Contents, workers: int) -> Iterator[Decod
         pool.shutdown(cancel_futures=True)
 
 
+@contextlib.contextmanager
+def _script_hidden() -> Iterator[None]:
+    """Keep workers from running the user's script again: without a guard, it would wait for the pack it is making."""
+    script = sys.modules["__main__"].__dict__
+    kept = {key: script[key] for key in ("__file__", "__spec__") if key in script}
+    script.pop("__file__", None)
+    script["__spec__"] = None
+    try:
+        yield
+    finally:
+        script.update(kept)
+
+
 def _in_pool(
     pool: ProcessPoolExecutor, split: str, keys: Sequence[Key], size: int, ahead: int
 ) -> Iterator[tuple[int, Sequence[Key], Chunk]]:
     waiting: deque[tuple[int, Sequence[Key], Future[Chunk]]] = deque()
     for start in range(0, len(keys), size):
         part = keys[start : start + size]
-        waiting.append((start, part, pool.submit(_work, split, part)))
+        with _script_hidden():  # a task may start a worker
+            waiting.append((start, part, pool.submit(_work, split, part)))
         if len(waiting) > ahead:  # so that memory is bounded
             first, done, future = waiting.popleft()
             yield first, done, future.result()

@@ -72,7 +72,9 @@ class TensorData:
     def _shuffle(self, epoch: int) -> None:
         generator = torch.Generator().manual_seed(mix(self.seed, epoch))  # on the CPU: one order for all devices
         order = torch.randperm(self._length, generator=generator)
-        self._epoch, self._device_order = epoch, order.to(self.device)
+        cuda = self.device.type == "cuda"  # a copy out of memory that is not pinned would wait for the GPU
+        self._epoch = epoch
+        self._device_order = (order.pin_memory() if cuda else order).to(self.device, non_blocking=cuda)
         self._order = self._device_order if self.samples.device == self._device_order.device else order
 
 

@@ -50,6 +50,10 @@ class Diffusion(Model):
         self.spec, self.conditional, self.timesteps = spec, conditional, timesteps
         self.label_dropout, self.guidance = label_dropout, guidance
         self.sampler: Any = sampler  # a partial: its keywords are the settings
+        if (sampler.keywords.get("steps") or 0) > timesteps:  # type: ignore[attr-defined]
+            raise ConfigError(f"model.sampler.steps: above model.timesteps={timesteps}. Type model.sampler.steps=null.")
+        if not conditional and guidance != 1:
+            raise ConfigError("model.guidance: it needs labels. Type model.conditional=true, or leave it at 1.")
         if conditional:
             self._refuse_guidance_without_dropout("model.guidance", guidance)
         self.denoiser = denoiser(Shapes(spec.shape, spec.shape, classes + 1 if conditional else 0))

@@ -36,7 +36,7 @@ class Gaussian(nn.Module):
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()
         self.log_deviation = nn.Parameter(torch.tensor(-1.0))  # a third of the way from black to grey
-        self.floor = 1 / spec.levels
+        self.floor = 2 / (spec.levels - 1)
 
     def nats(self, output: Tensor, x: Tensor) -> Tensor:
         """Return -log p(x | output), summed over dimensions: (B,), float32."""

@@ -6,7 +6,7 @@ import math
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt, Lt, MinLen, MultipleOf
+from annotated_types import Ge, Gt, Le, Len, Lt, MultipleOf
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,8 +28,8 @@ class UNet(nn.Module):
         shapes: Shapes,
         *,
         width: Annotated[int, Gt(0), MultipleOf(4)],
-        multipliers: Annotated[list[Annotated[int, Gt(0)]], MinLen(1)],
-        blocks: Annotated[int, Gt(0)],
+        multipliers: Annotated[list[Annotated[int, Gt(0)]], Len(1, 8)],
+        blocks: Annotated[int, Gt(0), Le(64)],
         attention: list[Annotated[int, Gt(0)]],
         dropout: Annotated[float, Ge(0), Lt(1)],
     ) -> None:
@@ -118,7 +118,7 @@ class Attention(nn.Module):
 
 
 class Halve(nn.Conv2d):
-    """Halve the size by a strided convolution."""
+    """Halve the size by a strided convolution, padded evenly; the paper's code pads below and to the right only."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, 3, stride=2, padding=1)

@@ -140,7 +140,8 @@ def read_summary(directory: str | Path) -> dict[str, Any] | None:
         summary = json.loads((Path(directory) / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return summary if isinstance(summary, dict) else None
+    told = {"status", "objective", "step", "minutes", "error", "grid"}
+    return summary if isinstance(summary, dict) and told <= summary.keys() else None
 
 
 def _claim(directory: Path, restart: bool) -> tuple[FolderLock, Path | None]:

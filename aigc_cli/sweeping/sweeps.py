@@ -23,8 +23,9 @@ from aigc_cli.runs.names import digest, run_directory, safe
 from aigc_cli.sweeping.handover import hydra_form, run_hydra
 
 SLUG_LENGTH = 60
+EXTRAS = {"joblib": "'aigc[parallel]'", "optuna": "'aigc[sweep]'", "submitit": "hydra-submitit-launcher"}
 PLUGINS = {"joblib": "hydra_joblib_launcher", "optuna": "hydra_optuna_sweeper", "submitit": "hydra_submitit_launcher"}
-FAILURES = (ConfigError, TrainingError, RuntimeError, OSError, MemoryError)  # RuntimeError: torch's, of memory too
+FAILURES = (ValueError, TrainingError, RuntimeError, OSError, MemoryError)  # ours, and torch's of shapes and memory
 
 
 @dataclass(frozen=True)
@@ -168,9 +169,10 @@ def check_plugins(verb: str, typed: Sequence[Override], folders: tuple[Path, ...
     hydras = [override for override in typed if is_hydras(override)]
     missing = False
     for override in hydras:
-        plugin = PLUGINS.get(str(override.value).partition("_")[0])
+        kind = str(override.value).partition("_")[0]
+        plugin = PLUGINS.get(kind)
         if override.key in ("hydra/launcher", "hydra/sweeper") and plugin and not _is_installed(plugin):
-            mistakes.append(f"{override.key}={override.value}: not installed; type pip install 'aigc[sweep]'.")
+            mistakes.append(f"{override.key}={override.value}: not installed; type pip install {EXTRAS[kind]}.")
             missing = True
     if hydras and not missing:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import struct
@@ -100,6 +101,18 @@ def test_a_cifar_pickle_that_asks_for_a_petabyte_is_one_line(tmp_path):
         read_batch(tmp_path / "test_batch")
 
 
+def test_damaged_cifar_pickles_are_one_line_whatever_is_damaged(tmp_path):
+    random = np.random.default_rng(0)
+    whole = as_python_2_wrote(*cifar_arrays("test_batch"))
+    for _ in range(1000):
+        damaged = bytearray(whole)
+        damaged[random.integers(200)] = random.integers(256)  # where the structure is: the rest are pixels
+        (tmp_path / "test_batch").write_bytes(damaged)
+        with contextlib.suppress(DataError):
+            read_batch(tmp_path / "test_batch")
+    assert np.zeros(3, np.uint8).dtype == np.dtype("u1")  # no pickle reached numpy's own types
+
+
 def faces(folder, count: int = 12) -> None:
     folder.mkdir(parents=True)
     for number in range(count):
@@ -164,6 +177,31 @@ def test_what_blows_up_or_is_no_picture_in_a_celeba_zip_is_left_out(tmp_path):
     pack = open_data({**settings, "max_bad": 0.1}, progress=False)
     assert pack.rejections() == [("img_align_celeba/bomb.jpg", f"more than {MOST_BYTES:,} bytes in the zip")]
     assert sum(pack.counts.values()) == 12
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_damaged_members_of_a_celeba_zip_are_left_out(tmp_path, method):
+    faces(tmp_path / "faces", 30)
+    path = tmp_path / "img_align_celeba.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for face in sorted((tmp_path / "faces").iterdir()):
+            archive.write(face, face.name)
+    data = bytearray(path.read_bytes())
+    data[300:320] = bytes(20)
+    path.write_bytes(data)
+    settings = node(tmp_path, name="celeba", root=str(tmp_path), size=32, attribute=None)
+    pack = open_data({**settings, "max_bad": 0.1}, progress=False)
+    assert [name for name, _ in pack.rejections()] == ["000000.jpg"]
+    assert sum(pack.counts.values()) == 29
+
+
+def test_an_unusual_zip_is_one_line(tmp_path):
+    faces(tmp_path / "faces", 3)
+    with zipfile.ZipFile(tmp_path / "img_align_celeba.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        for face in sorted((tmp_path / "faces").iterdir()):
+            archive.write(face, face.name)
+    with pytest.raises(DataError, match="zipped by an unusual method"):
+        open_data(node(tmp_path, name="celeba", root=str(tmp_path), size=32, attribute=None), progress=False)
 
 
 @pytest.mark.parametrize("content", [b"", b"12\nSmiling Young\n", b"12\nSmiling Young\n\xff\xfe 1\n"])

@@ -29,6 +29,7 @@ def test_links_are_followed_once_and_pipes_are_not_waited_for(tmp_path):
     (tmp_path / "photos" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "photos" / "back").symlink_to(tmp_path / "photos")
     (tmp_path / "photos" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "photos" / "itself.png").symlink_to(tmp_path / "photos" / "itself.png")
     os.mkfifo(tmp_path / "photos" / "pipe.png")
     assert [path for path, _, _ in list_files(tmp_path / "photos")] == ["0000.png", "linked/0005.png"]
 

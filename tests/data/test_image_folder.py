@@ -171,6 +171,23 @@ def test_names_that_are_no_utf8_are_packed_and_listed(tmp_path, cache):
     assert [path for path, _ in pack.rejections()] == [r"\udcfd.jpg"]
 
 
+def test_names_cannot_break_lines_colour_the_terminal_or_stop_the_printing(tmp_path, cache, capsys):
+    root = os.fsencode(tmp_path / "photos")
+    for number, name in enumerate((b"\xff", b"\x1b[31m", b"plain")):
+        write_pictures(tmp_path / str(number), 20)
+        os.makedirs(root, exist_ok=True)
+        os.rename(tmp_path / str(number), root + b"/" + name)
+    for name in (b"above\xfe.png", b"plain/two\nlines.png"):
+        with open(root + b"/" + name, "wb") as file:
+            file.write(b"words")
+    pack = open_data(folder_node(tmp_path / "photos", cache, labels=True, max_bad=0.2))
+    assert pack.about["classes"] == [r"\x1b[31m", "plain", r"\udcff"]
+    assert {path for path, _ in pack.rejections()} == {r"above\udcfe.png", r"plain/two\nlines.png"}
+    with pytest.raises(DataError) as caught:
+        open_data(folder_node(tmp_path / "photos", cache, labels=True, max_bad=0.0))
+    assert str(caught.value).isprintable()
+
+
 def test_a_folder_in_which_all_would_be_held_out_says_so(tmp_path, cache):
     name = next(f"{number}.png" for number in range(1000) if is_held_out(f"{number}.png"))
     (tmp_path / "photos").mkdir()

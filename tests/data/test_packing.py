@@ -173,3 +173,13 @@ def test_workers_do_not_pay_for_torch():
     modules = ", ".join(f"aigc_cli.data.{name}" for name in ("packing", "decode", "image_folder", "glyphs", "idx"))
     code = f"import sys, {modules}, aigc_cli.data.pack; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_workers_do_not_run_a_script_again_that_has_no_guard(tmp_path, cache):
+    (tmp_path / "script.py").write_text(
+        "from aigc_cli.data.pack import open_data\n"
+        f"print(open_data({glyphs_node(cache, count=2000, workers=2)!r}).fresh)\n"
+    )
+    command, environment = [sys.executable, "script.py"], {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("True\n", "")
