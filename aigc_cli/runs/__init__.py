@@ -140,7 +140,7 @@ def read_summary(directory: str | Path) -> dict[str, Any] | None:
         summary = json.loads((Path(directory) / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    told = {"status", "objective", "step", "minutes", "error", "grid"}
+    told = {"status", "objective", "step", "minutes", "grid"}
     return summary if isinstance(summary, dict) and told <= summary.keys() else None
 
 
