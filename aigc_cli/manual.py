@@ -15,7 +15,7 @@ usage: aigc VERB [key=value ...]
   completion  print a script for bash, zsh or fish that completes all of this
 
 first steps:
-  aigc train                              a GAN learns to draw digits, in about a minute
+  aigc train                              a GAN learns to draw digits, in a minute and a half
   aigc sample ckpt=outputs/gan-glyphs     a grid of them
   aigc train model=dcgan data=mnist       another model, other data
   aigc VERB --help                        what else a verb takes
