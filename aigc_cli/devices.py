@@ -39,7 +39,8 @@ def choose(device: str, precision: str, *, deterministic: bool = False) -> Devic
         torch.backends.cudnn.benchmark = not deterministic
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports torch's compiler: a second
+        torch.use_deterministic_algorithms(deterministic)
     return Device(chosen, precision)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -33,7 +35,7 @@ def adam(
     from torch.optim import Adam
 
     params = list(params)
-    return Adam(params, lr, (betas[0], betas[1]), eps, weight_decay, fused=fusable(params))
+    return lean(Adam)(params, lr, (betas[0], betas[1]), eps, weight_decay, fused=fusable(params))
 
 
 def adamw(
@@ -43,7 +45,7 @@ def adamw(
     from torch.optim import AdamW
 
     params = list(params)
-    return AdamW(params, lr, (betas[0], betas[1]), eps, weight_decay, fused=fusable(params))
+    return lean(AdamW)(params, lr, (betas[0], betas[1]), eps, weight_decay, fused=fusable(params))
 
 
 def rmsprop(
@@ -52,7 +54,7 @@ def rmsprop(
     """Build RMSprop (Hinton's lecture 6e); alpha is the smoothing constant of the squared gradient."""
     from torch.optim import RMSprop
 
-    return RMSprop(params, lr, alpha, eps, momentum=momentum, foreach=True)
+    return lean(RMSprop)(params, lr, alpha, eps, momentum=momentum, foreach=True)
 
 
 def sgd(
@@ -64,7 +66,20 @@ def sgd(
     if nesterov and not momentum:
         raise ConfigError("optimizer.nesterov: true needs momentum. Type optimizer.momentum=0.9.")
     params = list(params)
-    return SGD(params, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=fusable(params))
+    return lean(SGD)(params, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=fusable(params))
+
+
+@functools.cache
+def lean(kind: type[Optimizer]) -> type:
+    """Return an optimiser class of torch's that does not import torch's compiler on its first use.
+
+    Its methods are wrapped to keep the compiler off them; that alone would cost a start-up 1.2 of 5 seconds.
+    """
+    import torch
+
+    bookkeeping = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in bookkeeping}
+    return type(kind.__name__, (kind,), {**methods, "step": torch.no_grad()(inspect.unwrap(kind.step))})
 
 
 def fusable(params: list[Parameter]) -> bool:

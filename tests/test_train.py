@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -193,3 +195,11 @@ def test_other_precisions_train(place, precision):
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
 def test_every_optimizer_trains(place, optimizer):
     assert train("steps=2", f"optimizer={optimizer}", "optimizer.lr=1e-5") == 0
+
+
+def test_training_does_not_import_the_compiler(place):
+    """It takes longer than the rest of the start-up, and torch's optimisers import it unasked."""
+    script = f"import sys\nfrom aigc_cli.cli import main\ncode = main({['train', *TINY, 'steps=1']!r})\n"
+    check = "assert 'torch._dynamo' not in sys.modules\nsys.exit(code)"
+    done = subprocess.run([sys.executable, "-c", script + check], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
