@@ -71,6 +71,18 @@ def names(table: str) -> dict[str, str]:
     return {**found, **load(TABLES[table])}  # ours win: an installed package cannot replace what we wrote
 
 
+def entry(table: str, name: Any, path: str) -> Callable:
+    """Return what a table's name stands for; path: the setting that names it."""
+    target = load(TABLES[table]).get(name) if isinstance(name, str) else None
+    if target is None:  # reading the installed packages' entry points takes a while: only now
+        entries = names(table)
+        target = entries.get(name) if isinstance(name, str) else None
+        if target is None:
+            hint = suggestion(name, entries)
+            raise ConfigError(f"{path}: no {name!r} among the {table}.{hint} Names: {', '.join(entries)}.")
+    return load(target)
+
+
 def load(target: str) -> Any:
     """Import what "module:attribute" names."""
     module, _, attribute = target.partition(":")
@@ -107,17 +119,11 @@ def _bind(table: str, node: Any, path: str, mistakes: list[str]) -> functools.pa
         what = "no 'name'" if isinstance(node, Mapping) else f"given {given(node)}"
         mistakes.append(f"{path}: {what}, allowed: settings with a name out of {known}.")
         return None
-    name = node["name"]
-    entries = load(TABLES[table])
-    target = entries.get(name) if isinstance(name, str) else None
-    if target is None:  # reading the installed packages' entry points takes a while: only now
-        entries = names(table)
-        target = entries.get(name) if isinstance(name, str) else None
-    if target is None:
-        hint = suggestion(name, entries)
-        mistakes.append(f"{path}.name: no {name!r} among the {table}.{hint} Names: {', '.join(entries)}.")
+    try:
+        function = entry(table, node["name"], f"{path}.name")
+    except ConfigError as error:
+        mistakes.append(str(error))
         return None
-    function = load(target)
     settings = {key: value for key, value in node.items() if key != "name"}
     return functools.partial(function, **_check(function, settings, path, mistakes))
 

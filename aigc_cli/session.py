@@ -51,6 +51,8 @@ def start(composed: Composed, directory: Path) -> Outcome:
     if slow_bf16(device):
         warn("precision=bf16: this CPU has no bf16 instructions; expect it to be many times slower than fp32.")
     pack = open_data(config["data"])
+    if config["objective"] and not pack.counts["test"]:
+        raise ConfigError("objective: nothing is held out to compare with. Type objective=null, or give it more data.")
     batch_size, seed = config["batch_size"], config["seed"]
     augment = config["data"]["augment"]
     data = TensorData(pack, batch_size=batch_size, seed=seed, device=device.torch, augment=augment)

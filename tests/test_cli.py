@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -242,3 +243,22 @@ def test_completion_answers_within_half_a_second():
     assert done.returncode == 0, done.stderr
     assert "optimizer.lr=" in done.stdout
     assert seconds < 0.5
+
+
+@pytest.mark.parametrize("flag", ["--config-dir mine", "--config-dir=mine"])
+def test_a_folder_of_ones_own_is_completed_too(tmp_path, monkeypatch, flag):
+    (tmp_path / "mine" / "recipe").mkdir(parents=True)
+    (tmp_path / "mine" / "recipe" / "portraits.yaml").write_text("# @package _global_\nsteps: 7\n")
+    monkeypatch.chdir(tmp_path)
+    assert complete(f"aigc train {flag} recipe=port") == ["recipe=portraits"]
+
+
+@pytest.mark.parametrize("data", ["mnist", "cifar10", "celeba"])
+def test_show_counts_parameters_without_the_data(tmp_path, monkeypatch, capsys, data):
+    monkeypatch.chdir(tmp_path)
+    assert main(["show", "model=vae", f"data={data}"]) == 0
+    shown = capsys.readouterr()
+    assert re.search(r"^parameters: [\d,]{7,}$", shown.out, re.MULTILINE)
+    assert "likelihood  " not in shown.out.partition("parameters: ")[2]  # it has none
+    assert "downloading" not in shown.err
+    assert not list(tmp_path.iterdir())

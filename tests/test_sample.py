@@ -186,7 +186,7 @@ def test_settings_of_diffusion_reach_its_sampler(tmp_path, monkeypatch, capsys):
     before = files_below(Path())
     assert "steps: given 21, allowed: 1 to 20" in refused(capsys, "ckpt=noise", "n=3", "steps=21")
     assert "eta: " in refused(capsys, "ckpt=noise", "n=3", "eta=0.5")
-    assert "sampler: given 'ddmi' (text), allowed: ancestral, ddim" in refused(capsys, "ckpt=noise", "sampler=ddmi")
+    assert "sampler: no 'ddmi' among the samplers. Did you mean 'ddim'" in refused(capsys, "ckpt=noise", "sampler=ddmi")
     assert "reconstruct: model 'diffusion' takes no pictures in" in refused(capsys, "ckpt=noise", "reconstruct=true")
     assert files_below(Path()) == before
 

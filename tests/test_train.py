@@ -203,3 +203,12 @@ def test_training_does_not_import_the_compiler(place):
     check = "assert 'torch._dynamo' not in sys.modules\nsys.exit(code)"
     done = subprocess.run([sys.executable, "-c", script + check], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_objective_needs_something_held_out(place, capsys):
+    (place / "photos").mkdir()
+    Image.new("RGB", (16, 16)).save(place / "photos" / "only.png")
+    words = ["train", "model=vae", "data=image_folder", "data.root=photos", "data.size=16", "batch_size=1"]
+    assert main([*words, "objective=sliced_wasserstein"]) == 2
+    assert "objective: nothing is held out" in capsys.readouterr().err
+    assert not (place / "outputs").exists()

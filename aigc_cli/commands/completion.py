@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -96,16 +97,23 @@ def candidates(words: Sequence[str]) -> list[str]:
         return _starting(current, [word for word in WORDS[verb] if word not in before])
     if verb not in ("train", "sample", "data", "show"):
         return []
-    return settings("train" if verb == "show" else verb, before, current)
+    return settings("train" if verb == "show" else verb, before, current, _config_dir(words))
 
 
-def settings(verb: str, before: Sequence[str], current: str) -> list[str]:
+def _config_dir(words: Sequence[str]) -> str | None:
+    """Return the user's own folder of configs, where the line names one."""
+    spaced = [value for flag, value in pairwise(words[:-1]) if flag == "--config-dir"]
+    joined = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
+    return next(iter([*spaced, *joined]), None)
+
+
+def settings(verb: str, before: Sequence[str], current: str, config_dir: str | None = None) -> list[str]:
     """Return the keys or the values that the word could become, in the composition of what stands before it."""
     from aigc_cli.composing.compose import checked_overrides
     from aigc_cli.composing.composition import compose_plain, config_folders
     from aigc_cli.composing.overrides import Groups, read
 
-    folders = tuple(config_folders())
+    folders = tuple(config_folders(config_dir))
     groups = Groups(folders)
     typed = checked_overrides(verb, read([word for word in before if "=" in word], groups, []), folders, [])
     config, choices = compose_plain(verb, tuple(override.choice for override in typed if override.group), folders)

@@ -59,12 +59,14 @@ def show(request: Request) -> Path:
     checkpoint = resolve(request.ckpt)
     target = _target(request, checkpoint)
     _probe(target.parent)
-    gallery = Gallery(restore(checkpoint, device), request, checkpoint.meta["config"], device)
     try:
+        gallery = Gallery(restore(checkpoint, device), request, checkpoint.meta["config"], device)
         written = gallery.write(target, _metadata(checkpoint))
     except torch.OutOfMemoryError:
-        raise TrainingError(f"{device}: out of memory with {request.batch_size} samples at once. "
-                            f"Type batch_size={max(1, request.batch_size // 4)} or device=cpu.") from None
+        raise TrainingError(
+            f"{device}: out of memory with {request.batch_size} samples at once. "
+            f"Type batch_size={max(1, request.batch_size // 4)} or device=cpu."
+        ) from None
     except OSError as error:
         raise TrainingError(f"{target}: not written ({error.strerror or error}). Type output= and a path.") from None
     print(f"{gallery.account}, step {checkpoint.step}, {time.perf_counter() - began:.1f} s: {_short(written)}")

@@ -82,7 +82,7 @@ def parameter_counts(composed: Composed) -> dict[str, int]:
         unset = [f"data.{key}=..." for key, value in node.items() if value == "???"]
         raise ConfigError(f"The shape of the data is not known yet: {' '.join(unset)}.")
     own = {key: value for key, value in node.items() if key not in ELSEWHERE["data"]}
-    spec = bind("datasets", own, "data")().contents().spec
+    spec = bind("datasets", own, "data")().spec()
 
     import torch
 
@@ -91,4 +91,5 @@ def parameter_counts(composed: Composed) -> dict[str, int]:
     with torch.device("meta"):
         model = bind("models", composed.config["model"], "model")(DataSpec.from_dict(spec))
     parts = dict(model.named_children())
-    return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+    return {name: count for name, count in counts.items() if count}

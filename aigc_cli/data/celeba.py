@@ -7,7 +7,7 @@ import io
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -72,6 +72,11 @@ class CelebA:
             listed = [(info.filename, info.file_size, 0) for info in archive.infolist()]
         return [file for file in listed if file[0].endswith(".jpg") and not _name(file[0]).startswith(".")]
 
+    def spec(self) -> dict[str, Any]:
+        """Describe a sample; an attribute is its label."""
+        classes = (f"not {self.attribute}", self.attribute) if self.attribute else None
+        return image_spec(3, self.size, classes)
+
     def contents(self) -> Contents:
         """List the pictures of the official splits, or of a split by hash where the list of them is absent."""
         paths = [path for path, _, _ in self.files]
@@ -80,9 +85,8 @@ class CelebA:
         values = self._attribute_values()
         rejected = [(path, f"not in {ATTRIBUTES}") for path in paths if values and _name(path) not in values]
         paths = [path for path in paths if not values or _name(path) in values]
-        classes = (f"not {self.attribute}", str(self.attribute)) if values else None
         splits = {split: Split(keys, _labels(keys, values)) for split, keys in self._split(paths).items()}
-        return Contents(image_spec(3, self.size, classes), splits, rejected=rejected)
+        return Contents(splits, rejected=rejected)
 
     def reader(self, split: str) -> Reader:
         """Return the function that decodes a picture; of a zip, in place."""

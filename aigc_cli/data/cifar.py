@@ -50,11 +50,15 @@ class Cifar10:
         stats = [(path.name, path.stat()) for paths in self.files.values() for path in paths]
         return digest(self.name, {}, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
+    def spec(self) -> dict[str, Any]:
+        """Describe a sample."""
+        return image_spec(CHANNELS, SIDE, CLASSES)
+
     def contents(self) -> Contents:
         """List the samples of the official splits."""
         labels = {split: np.concatenate([read_batch(path)[1] for path in paths]) for split, paths in self.files.items()}
         splits = {split: Split(range(len(each)), each) for split, each in labels.items()}
-        return Contents(image_spec(CHANNELS, SIDE, CLASSES), splits)
+        return Contents(splits)
 
     def reader(self, split: str) -> Reader:
         """Return the function that hands out a picture."""

@@ -69,13 +69,21 @@ def shown(text: str) -> str:
 
 def is_held_out(path: str) -> bool:
     """Tell whether a path's hash puts it into the test split, so that adding files moves no other file."""
-    hashed = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(hashed, "big") % TEST_SHARE == 0
+    return _hashed(path) % TEST_SHARE == 0
 
 
 def split_by_hash(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Sort paths into train and test."""
+    """Sort paths into train and test; of two or more, each gets one at least."""
     splits: dict[str, list[str]] = {"train": [], "test": []}
     for path in paths:
         splits["test" if is_held_out(path) else "train"].append(path)
+    train, test = splits["train"], splits["test"]
+    if not test and len(train) > 1:
+        test.append(train.pop(train.index(min(train, key=_hashed))))
+    elif not train and test:
+        train.append(test.pop(test.index(max(test, key=_hashed))))
     return splits
+
+
+def _hashed(path: str) -> int:
+    return int.from_bytes(hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big")

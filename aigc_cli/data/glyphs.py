@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -34,6 +34,10 @@ class Glyphs:
         """Return a digest of the settings and the version of the drawing."""
         return digest(self.name, {"size": self.size, "count": self.count, "drawing": DRAWING})
 
+    def spec(self) -> dict[str, Any]:
+        """Describe a sample."""
+        return image_spec(1, self.size, DIGITS)
+
     def contents(self) -> Contents:
         """List the samples; labels take turns, so that every split is balanced."""
         counts = {"train": self.count, "test": max(self.count // TEST_SHARE, len(DIGITS))}
@@ -41,7 +45,7 @@ class Glyphs:
             split: Split(range(count), np.arange(count, dtype=np.int64) % len(DIGITS))
             for split, count in counts.items()
         }
-        return Contents(image_spec(1, self.size, DIGITS), splits)
+        return Contents(splits)
 
     def reader(self, split: str) -> Reader:
         """Return the function that draws a sample."""

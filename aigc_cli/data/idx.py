@@ -8,7 +8,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -53,6 +53,10 @@ class Idx:
         stats = [(name, path.stat()) for name, path in sorted(self.files.items())]
         return digest(self.name, {"size": self.size}, [(name, s.st_size, s.st_mtime_ns) for name, s in stats])
 
+    def spec(self) -> dict[str, Any]:
+        """Describe a sample."""
+        return image_spec(1, self.size, self.classes)
+
     def contents(self) -> Contents:
         """List the samples of the official splits."""
         splits = {}
@@ -62,7 +66,7 @@ class Idx:
             if labels.max(initial=0) >= len(self.classes):
                 raise DataError(f"{path}: label {labels.max()}, allowed: 0 to {len(self.classes) - 1}.")
             splits[split] = Split(range(len(labels)), labels.astype(np.int64))
-        return Contents(image_spec(1, self.size, self.classes), splits)
+        return Contents(splits)
 
     def reader(self, split: str) -> Reader:
         """Return the function that hands out a picture, black around it where a larger one is asked for."""

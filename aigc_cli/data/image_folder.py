@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -33,28 +33,45 @@ class ImageFolder:
         """List the files below the root."""
         return list_files(existing_folder(self.root))
 
+    @functools.cached_property
+    def pictures(self) -> list[str]:
+        """List those that are pictures by name, or else by content."""
+        root = existing_folder(self.root)
+        return [path for path, _, _ in self.files if path.lower().endswith(SUFFIXES) or _looks_like(root / path)]
+
+    @functools.cached_property
+    def classes(self) -> list[str] | None:
+        """List the sub-folders of pictures, where they are labels."""
+        if not self.labels:
+            return None
+        classes = sorted({path.partition("/")[0] for path in self.pictures if "/" in path})
+        if not classes:
+            raise DataError(f"data.labels: '{self.root}' has no sub-folders to be classes. Type data.labels=false.")
+        return classes
+
     def fingerprint(self) -> str:
         """Return a digest of the settings and of the files' names, sizes and times."""
         settings = {"size": self.size, "channels": self.channels, "fit": self.fit, "labels": self.labels}
         return digest(self.name, settings, self.files)
 
+    def spec(self) -> dict[str, Any]:
+        """Describe a sample; its sub-folder may be its label."""
+        classes = [shown(each) for each in self.classes] if self.classes is not None else None
+        return image_spec(self.channels, self.size, classes)
+
     def contents(self) -> Contents:
         """List the pictures, told by name or else by content; 5 % are held out."""
-        root = existing_folder(self.root)
-        paths = [path for path, _, _ in self.files if path.lower().endswith(SUFFIXES) or _looks_like(root / path)]
+        paths = self.pictures
         if not paths:
             kinds = "PNG, JPEG, WebP, BMP, GIF, TIFF"
             raise DataError(f"data.root: no pictures ({kinds}) among the {len(self.files)} files of '{self.root}'.")
-        ignored, rejected, classes = len(self.files) - len(paths), [], None
+        ignored, rejected = len(self.files) - len(paths), []
         if self.labels:
-            classes = sorted({path.partition("/")[0] for path in paths if "/" in path})
-            if not classes:
-                raise DataError(f"data.labels: '{self.root}' has no sub-folders to be classes. Type data.labels=false.")
             rejected = [(path, "lies in no class's sub-folder") for path in paths if "/" not in path]
             paths = [path for path in paths if "/" in path]
+        classes = self.classes
         splits = {split: Split(keys, _labels(keys, classes)) for split, keys in split_by_hash(paths).items()}
-        names = None if classes is None else [shown(each) for each in classes]
-        return Contents(image_spec(self.channels, self.size, names), splits, ignored, rejected)
+        return Contents(splits, ignored, rejected)
 
     def reader(self, split: str) -> Reader:
         """Return the function that decodes a file."""
@@ -63,7 +80,7 @@ class ImageFolder:
 
     def __getstate__(self) -> dict:
         """Leave the list of files behind: worker processes are told what to read."""
-        return {key: value for key, value in self.__dict__.items() if key != "files"}
+        return {key: value for key, value in self.__dict__.items() if key not in ("files", "pictures")}
 
 
 def _looks_like(path: Path) -> bool:

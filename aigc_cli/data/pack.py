@@ -132,8 +132,8 @@ def read_pack(path: Path, fingerprint: str) -> Pack | None:
 
 def _packed(source: Source, path: Path, fingerprint: str, settings: Mapping[str, Any], progress: bool) -> Pack:
     """Pack aside and rename, so that a pack is whole or is not there."""
-    contents = source.contents()
-    needed = math.prod(contents.spec["shape"]) * sum(len(split.keys) for split in contents.splits.values())
+    contents, spec = source.contents(), source.spec()
+    needed = math.prod(spec["shape"]) * sum(len(split.keys) for split in contents.splits.values())
     free = shutil.disk_usage(path.parent).free
     if needed > free:
         raise DataError(f"data.cache: '{path.parent}' has {free / 1e6:,.0f} MB left, and {needed / 1e6:,.0f} MB are "
@@ -146,7 +146,7 @@ def _packed(source: Source, path: Path, fingerprint: str, settings: Mapping[str,
             source, contents, folder, workers=workers, max_bad=settings["max_bad"], progress=progress
         )  # fmt: skip
         meta = {
-            "format": FORMAT, "name": source.name, "fingerprint": fingerprint, "spec": contents.spec,
+            "format": FORMAT, "name": source.name, "fingerprint": fingerprint, "spec": spec,
             "counts": done.counts, "rejected": len(done.rejected), "ignored": contents.ignored, "files": done.files,
         }  # fmt: skip
         atomic_write(folder / "meta.json", json.dumps(meta, indent=1).encode())
@@ -155,7 +155,7 @@ def _packed(source: Source, path: Path, fingerprint: str, settings: Mapping[str,
         shutil.rmtree(folder, ignore_errors=True)
     if done.rejected:
         print(f"aigc: {len(done.rejected)} files cannot be used: {path / 'rejected.jsonl'}.", file=sys.stderr)
-    return Pack(contents.spec, path, done.counts, len(done.rejected), fingerprint, contents.ignored, fresh=True)
+    return Pack(spec, path, done.counts, len(done.rejected), fingerprint, contents.ignored, fresh=True)
 
 
 def _cores() -> int:

@@ -143,7 +143,7 @@ Decode: TypeAlias = Callable[[str, Sequence[Key]], Iterator[tuple[int, Sequence[
 @contextlib.contextmanager
 def decoding(source: Source, contents: Contents, workers: int) -> Iterator[Decode]:
     """Yield what decodes a split's keys chunk by chunk, in their order: in worker processes, if that is worth it."""
-    shape = tuple(contents.spec["shape"])
+    shape = tuple(source.spec()["shape"])
     size = max(1, min(CHUNK_SAMPLES, CHUNK_BYTES // int(np.prod(shape))))
     total = sum(len(split.keys) for split in contents.splits.values())
     workers = min(workers, 1 + total // FEW)  # a server's hundred cores would start longer than they decode

@@ -31,9 +31,8 @@ class Split:
 
 @dataclass(frozen=True)
 class Contents:
-    """Say what is to be packed: the spec in DataSpec.to_dict's form, and the samples of each split."""
+    """Say what is to be packed: the samples of each split."""
 
-    spec: dict[str, Any]
     splits: dict[str, Split]
     ignored: int = 0  # files that are no pictures by name and content: counted, never an error
     rejected: list[tuple[str, str]] = field(default_factory=list)  # (path, reason), known before any decoding
@@ -47,6 +46,10 @@ class Source(Protocol):
 
     def fingerprint(self) -> str:
         """Return a digest of the settings and of the files' names, sizes and times, without opening a sample."""
+        ...
+
+    def spec(self) -> dict[str, Any]:
+        """Say what a sample is, in DataSpec.to_dict's form, from the settings alone where that is possible."""
         ...
 
     def contents(self) -> Contents:

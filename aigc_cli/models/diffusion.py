@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt
@@ -15,12 +15,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aigc_cli import samplers
-from aigc_cli.config import Choice, parameters
+from aigc_cli.config import Choice, entry, parameters
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
 from aigc_cli.models.suitability import count_classes
 
-FUNCTIONS = {"ancestral": samplers.ancestral, "ddim": samplers.ddim}
+# Settings of `aigc sample`; null: as configured.
+Steps: TypeAlias = Annotated[int, Gt(0)] | None
+Eta: TypeAlias = Annotated[float, Ge(0), Le(1)] | None
+Guidance: TypeAlias = Annotated[float, Ge(0)] | None
 
 
 class Diffusion(Model):
@@ -86,10 +89,10 @@ class Diffusion(Model):
         condition: Tensor | None,
         *,
         generator: torch.Generator,
-        steps: Annotated[int, Gt(0)] | None = None,
-        eta: Annotated[float, Ge(0), Le(1)] | None = None,
-        guidance: Annotated[float, Ge(0)] | None = None,
-        sampler: Literal["ancestral", "ddim"] | None = None,
+        steps: Steps = None,
+        eta: Eta = None,
+        guidance: Guidance = None,
+        sampler: str | None = None,
     ) -> Tensor:
         """Take the noise away, as configured where a setting is None; return stored integers."""
         draw = self._sampler(sampler, steps=steps, eta=eta)
@@ -102,10 +105,10 @@ class Diffusion(Model):
         condition: Tensor | None,
         *,
         generator: torch.Generator,
-        steps: Annotated[int, Gt(0)] | None = None,
-        eta: Annotated[float, Ge(0), Le(1)] | None = None,
-        guidance: Annotated[float, Ge(0)] | None = None,
-        sampler: Literal["ancestral", "ddim"] | None = None,
+        steps: Steps = None,
+        eta: Eta = None,
+        guidance: Guidance = None,
+        sampler: str | None = None,
     ) -> Tensor:
         """Render fresh noise."""
         latent = self.latent(n, generator=generator)
@@ -148,12 +151,12 @@ class Diffusion(Model):
 
     def _sampler(self, name: str | None, **changes: float | None) -> Callable[..., Tensor]:
         """Return the sampler with its settings: as configured, but for what is given."""
-        function = FUNCTIONS[name] if name else self.sampler.func
+        function = entry("samplers", name, "sampler") if name else self.sampler.func
         known = parameters(function)
         # Going over from a sampler without eta: DDIM proper has none.
         settings = {"eta": 0.0, **self.sampler.keywords, **{k: v for k, v in changes.items() if v is not None}}
         if changes["eta"] is not None and "eta" not in known:
-            raise ConfigError("eta: the ancestral sampler has no such setting. Leave eta out or type sampler=ddim.")
+            raise ConfigError(f"eta: {function.__name__} has no such setting. Leave eta out or type sampler=ddim.")
         chosen = {key: value for key, value in settings.items() if key in known}
         return lambda *positional: function(*positional, **chosen)
 

@@ -81,9 +81,12 @@ class Dots:
     def fingerprint(self) -> str:
         return digest(self.name, {"count": self.count})
 
+    def spec(self) -> dict[str, Any]:
+        return image_spec(1, 4, "abc")
+
     def contents(self) -> Contents:
         train = Split(range(self.count), np.arange(self.count, dtype=np.int64) % 3)
-        return Contents(image_spec(1, 4, "abc"), {"train": train, "test": Split(range(0), np.zeros(0, np.int64))})
+        return Contents({"train": train, "test": Split(range(0), np.zeros(0, np.int64))})
 
     def reader(self, split: str) -> Reader:
         return self.read

@@ -188,9 +188,13 @@ def test_names_cannot_break_lines_colour_the_terminal_or_stop_the_printing(tmp_p
     assert str(caught.value).isprintable()
 
 
-def test_a_folder_in_which_all_would_be_held_out_says_so(tmp_path, cache):
-    name = next(f"{number}.png" for number in range(1000) if is_held_out(f"{number}.png"))
+@pytest.mark.parametrize(("count", "held_out"), [(1, True), (3, True), (3, False)])
+def test_few_pictures_are_split_so_that_each_part_has_some(tmp_path, cache, count, held_out):
+    names = [f"{number}.png" for number in range(1000) if is_held_out(f"{number}.png") is held_out][:count]
     (tmp_path / "photos").mkdir()
-    Image.new("RGB", (8, 8)).save(tmp_path / "photos" / name)
-    with pytest.raises(DataError, match="none of the 1 samples can be trained on"):
-        open_data(folder_node(tmp_path / "photos", cache))
+    for name in names:
+        Image.new("RGB", (8, 8)).save(tmp_path / "photos" / name)
+    counts = open_data(folder_node(tmp_path / "photos", cache)).counts
+    assert sum(counts.values()) == count
+    assert counts["train"]
+    assert counts["test"] or count == 1
