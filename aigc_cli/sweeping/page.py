@@ -10,12 +10,9 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aigc_cli.files import atomic_write
-
-if TYPE_CHECKING:
-    from aigc_cli.sweeping.sweeps import Result
+from aigc_cli.sweeping.result import Result
 
 THUMBNAIL = 320  # pixels, the longer side
 STYLE = """

@@ -21,25 +21,12 @@ from aigc_cli.files import atomic_write
 from aigc_cli.runs import read_summary
 from aigc_cli.runs.names import digest, run_directory, safe
 from aigc_cli.sweeping.handover import hydra_form, run_hydra
+from aigc_cli.sweeping.result import Result
 
 SLUG_LENGTH = 60
 EXTRAS = {"joblib": "'aigc[parallel]'", "optuna": "'aigc[sweep]'", "submitit": "hydra-submitit-launcher"}
 PLUGINS = {"joblib": "hydra_joblib_launcher", "optuna": "hydra_optuna_sweeper", "submitit": "hydra_submitit_launcher"}
 FAILURES = (ValueError, TrainingError, RuntimeError, OSError, MemoryError)  # ours, and torch's of shapes and memory
-
-
-@dataclass(frozen=True)
-class Result:
-    """Hold what came of one job."""
-
-    overrides: list[str]
-    run: str
-    status: str  # finished, failed, stopped or waiting
-    objective: float | None = None
-    step: int = 0
-    minutes: float = 0.0
-    error: str | None = None
-    grid: str | None = None  # relative to the run's folder
 
 
 @dataclass(frozen=True)
