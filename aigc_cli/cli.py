@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from aigc_cli import __version__
 from aigc_cli.errors import ConfigError, TrainingError
+from aigc_cli.stopping import Terminated, terminable
 
 # Verbs that no YAML configures: they get the words behind them.
 PLAIN = {
@@ -33,11 +34,14 @@ class Arguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 2 for a user's mistake, 1 for a run that failed."""
     try:
-        return run(list(sys.argv[1:] if argv is None else argv))
+        with terminable():
+            return run(list(sys.argv[1:] if argv is None else argv))
     except ConfigError as error:
         return _say(error, 2)
     except TrainingError as error:
         return _say(error, 1)
+    except Terminated:
+        return _say("terminated.", 143)
     except KeyboardInterrupt:
         return _say("interrupted.", 130)
     except BrokenPipeError:  # `aigc list | head`

@@ -16,6 +16,29 @@ class Interrupted(BaseException):
     """Leave what may be broken off; no handler of errors is to take it for one."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came while nothing was to be saved: end as after Ctrl-C, with whatever is half-written swept."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Raise Terminated on SIGTERM, which would otherwise kill on the spot and leave litter; once more kills."""
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 class StopRequest:
     """Note the first Ctrl-C or SIGTERM; let the second one kill as usual."""
 

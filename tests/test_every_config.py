@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -219,3 +222,13 @@ def test_every_setting_carries_a_comment(path):
         entry = re.match(r"\s*([\w/]+):\s+[^#\s]", line)
         if entry and not (entry[1] == "name" and path.parent != CONFIGS):
             assert "  #" in line, f"{path.name}: {entry[1]} has no comment"
+
+
+def test_every_misspelt_setting_of_every_config_is_answered_at_once():
+    command = [sys.executable, "-m", "tests.misspell_configs"]
+    done = subprocess.run(command, cwd=CONFIGS.parent, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    assert sum(len(words) for words, _, _ in answers) > 800
+    assert [(words, wrong) for words, _, wrong in answers if wrong] == []
+    assert sorted(seconds for _, seconds, _ in answers)[len(answers) * 9 // 10] < 1  # a shared machine may pause

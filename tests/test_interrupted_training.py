@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -135,6 +137,25 @@ def test_the_same_command_goes_on_bit_for_bit(place, uninterrupted, number, code
     assert f"continuing at step {reached}" in said
     must_be_the_same(run, uninterrupted)
     assert not [entry for entry in (run / "checkpoints").iterdir() if entry.name.startswith(".")]
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_a_signal_at_a_random_moment_leaves_no_litter(place, uninterrupted, attempt):
+    """Importing, packing, training or drawing: each ends with the shell's code, and the same command goes on."""
+    moment = random.Random(attempt).uniform(0.3, 6)
+    number, code = ((signal.SIGTERM, 143), (signal.SIGINT, 130))[attempt % 2]
+    cache = place / f"cache-random{attempt}"
+    process = start(place, f"random{attempt}", f"data.cache={cache}", f"name={uninterrupted.name}")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(moment)
+    process.send_signal(number)
+    ended, said = finish(process)
+    assert ended in (code, -number, 0), f"after {moment:.2f} s: {said}"  # torch's import may end as the signal does
+    assert "Traceback" not in said
+    assert not list(cache.glob(".packing-*"))
+    code, said = finish(start(place, f"random{attempt}", f"data.cache={cache}", f"name={uninterrupted.name}"))
+    assert code == 0, said
+    must_be_the_same(place / f"random{attempt}" / uninterrupted.name, uninterrupted)
 
 
 def test_a_finished_run_says_so_and_changes_nothing(place, uninterrupted):

@@ -20,6 +20,7 @@ from aigc_cli.errors import ConfigError, TrainingError
 from aigc_cli.files import atomic_write
 from aigc_cli.runs import read_summary
 from aigc_cli.runs.names import digest, run_directory, safe
+from aigc_cli.stopping import Terminated
 from aigc_cli.sweeping.handover import hydra_form, run_hydra
 from aigc_cli.sweeping.result import Result
 
@@ -112,6 +113,8 @@ def launch(job: Job, typed: Sequence[Override], folders: Sequence[Path]) -> int:
         run_hydra(job.verb, job, [*where, *arguments], folders, "--multirun")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
+    except Terminated:
+        return 143
     except KeyboardInterrupt:
         return 130
     finally:
