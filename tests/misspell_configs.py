@@ -1,4 +1,4 @@
-"""Misspell every setting of every shipped config; run by test_every_config.py in a process that must stay without torch.
+"""Misspell every setting of every shipped config; run by test_every_config.py in a process that must not import torch.
 
 Usage: python -m tests.misspell_configs; prints one JSON list of [command, seconds, what is wrong with the answer].
 """
