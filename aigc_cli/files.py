@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -21,6 +22,12 @@ def atomic_write(path: str | Path, data: bytes, *, durable: bool = True) -> Path
     if durable:
         sync_folder(path.parent)
     return path
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync(file) -> None:

@@ -141,6 +141,18 @@ class Reconstructs(Protocol):
         ...
 
 
+@runtime_checkable
+class Bounds(Protocol):
+    """Bound the likelihood of data from below."""
+
+    def bounds(self, x: Tensor, condition: Tensor | None, *, draws: int) -> dict[str, Tensor]:
+        """Return lower bounds of log p(x) by name, in nats: (B,) each; more draws estimate them better.
+
+        Where the model gives a density of signals, it is that of the stored levels: times a level's width.
+        """
+        ...
+
+
 class Shapes(NamedTuple):
     """Tell a network what goes in and what comes out; the batch dimension is left out."""
 

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tqdm import tqdm
@@ -14,12 +14,16 @@ from tqdm import tqdm
 from aigc_cli import checkpoints
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.errors import TrainingError
+from aigc_cli.evaluating.measures import PREFIX
 from aigc_cli.interfaces import Samples
 from aigc_cli.pictures.previews import default_columns, draw, save_grid
 from aigc_cli.recorder import Recorder
 from aigc_cli.runs import Run
 from aigc_cli.stopping import StopRequest
 from aigc_cli.trainer import Diverged, Trainer
+
+if TYPE_CHECKING:
+    from aigc_cli.evaluating.during import Evaluation
 
 FAILED_SAVES = 3  # in a row, after which training on would risk too much
 LINE_EVERY = 20.0  # seconds between printed lines where there is no terminal for a bar
@@ -39,10 +43,13 @@ class Loop:
     log_every: int
     preview: Mapping[str, Any]
     checkpoint: Mapping[str, Any]
+    evaluation: Evaluation | None = None
+    evaluate_every: int = 0
     minutes: float = 0.0  # trained before this start
     grid: str | None = None  # the newest preview, relative to the run
     newest: checkpoints.Checkpoint | None = None
     _failed_saves: int = 0
+    _evaluated: int = -1  # the last step whose figures were taken
     _logged: int | None = None  # the last step in the log; None: no step was taken yet
     _saved: tuple[int, float] = (-1, 0.0)  # step and time of the last save
     _started: float = field(default_factory=time.perf_counter)
@@ -63,6 +70,7 @@ class Loop:
         self._save(trainer.steps, last=True)  # before any picture: who stops us may not wait for that
         if done:
             self._preview(trainer.steps, stop)
+            self._evaluate(trainer.steps, stop)
         return "finished" if done else "stopped"
 
     def elapsed(self) -> float:
@@ -85,6 +93,8 @@ class Loop:
             self._save(step)
         if self.preview["every"] and step % self.preview["every"] == 0:
             self._preview(step, stop)
+        if self.evaluate_every and step % self.evaluate_every == 0:
+            self._evaluate(step, stop)
 
     def _log(self, step: int, bar: tqdm | None) -> None:
         self._logged = step
@@ -128,6 +138,23 @@ class Loop:
         self.grid = name
         self.recorder.picture(step, "samples", page)
 
+    def _evaluate(self, step: int, stop: StopRequest) -> None:
+        """Write the figures, and keep the checkpoint where it is the best so far."""
+        if self.evaluation is None or self._evaluated == step:
+            return
+        values: dict[str, float] = {}
+        with stop.interrupting():
+            values = self.evaluation.measure(self.trainer)
+        if not values:  # broken off by a signal
+            return
+        self._evaluated = step
+        self.recorder.note(step, {f"{PREFIX}{name}": value for name, value in values.items()})
+        tqdm.write(f"step {step:,}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+        if self.evaluation.improves(values):
+            self._save(step)
+            if self.newest and self.newest.step == step:  # the disk took it
+                self.evaluation.remember(step, values)
+
     def _save(self, step: int, *, last: bool = False) -> None:
         if self._saved[0] == step and self.newest and self.newest.step == step:
             return
@@ -138,7 +165,10 @@ class Loop:
         meta = {**self.meta, "step": step}
         keep, milestone = self.checkpoint["keep"], self.checkpoint["milestone"]
         try:
-            path = checkpoints.save(self.run.checkpoints, step, tensors, meta, state, keep=keep, every_nth=milestone)
+            best = self.evaluation.step if self.evaluation else None
+            path = checkpoints.save(
+                self.run.checkpoints, step, tensors, meta, state, keep=keep, every_nth=milestone, spared=best
+            )
         except checkpoints.SaveError as error:
             self._failed_saves += 1
             self._saved = (step, time.perf_counter())

@@ -9,6 +9,7 @@ usage: aigc VERB [key=value ...]
 
   train       train a model; the same command continues the run
   sample      draw from a trained model
+  evaluate    measure samples against real data
   data        check or pack a data set
   list        models, data sets, recipes and optimisers, one line each
   show        the composed settings with their comments, and the model's size
@@ -131,9 +132,34 @@ Print a script that completes verbs, choices (model=<TAB>), settings (optimizer.
   fish:  aigc completion fish > ~/.config/fish/completions/aigc.fish
 """
 
+EVALUATE = (
+    """\
+usage: aigc evaluate ckpt=PATH [key=value ...]
+       aigc evaluate samples=FOLDER data=NAME [key=value ...]
+
+Measure a trained model, or any folder of pictures, against held-out data: a table, and evaluation.json beside it.
+
+often used:
+  n=10000                    samples; figures of different n do not compare
+  metrics=[frechet,labels]   of frechet, kernel, precision_recall, density_coverage, inception_score, labels,
+                             sliced_wasserstein, likelihood, memorisation; all that apply where left out
+  features=classifier        classifier (trained once on the data's labels), inception, pixels
+  weights=PATH               the Inception network's weights, where there is no network
+  split=test                 data to compare with: test, train
+  steps=50  guidance=2       diffusion: as of aigc sample
+  data.root=PATH             where the data lie now
+
+examples:
+  aigc evaluate ckpt=outputs/gan-glyphs n=1000
+  aigc evaluate samples=pictures data=image_folder data.root=photos features=pixels
+"""
+    + FLAGS
+)
+
 MANUAL = {
     "train": TRAIN,
     "sample": SAMPLE,
+    "evaluate": EVALUATE,
     "data": DATA,
     "list": LIST,
     "show": SHOW,

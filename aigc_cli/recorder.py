@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,11 @@ class Recorder:
         self._samples, self._since = 0, time.perf_counter()
         return line
 
+    def note(self, step: int, values: Mapping[str, float]) -> None:
+        """Write figures that are not means of steps."""
+        self._write({"step": step, **values})
+        self._on_board(lambda board: board.scalars(step, dict(values)))
+
     def picture(self, step: int, name: str, image: Image) -> None:
         """Show a picture on the board, where there is one."""
         self._on_board(lambda board: board.picture(step, name, image))
@@ -64,7 +69,7 @@ class Recorder:
 class Board:
     """Write TensorBoard events."""
 
-    def __init__(self, folder: Path, *, first_step: int) -> None:
+    def __init__(self, folder: Path, *, first_step: int | None) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(folder), purge_step=first_step)
@@ -82,7 +87,7 @@ class Board:
         self._writer.close()
 
 
-def open_board(folder: Path, *, first_step: int) -> Board | None:
+def open_board(folder: Path, *, first_step: int | None) -> Board | None:
     """Return a board where the TensorBoard extra is installed, else None."""
     try:
         return Board(folder, first_step=first_step)

@@ -63,6 +63,11 @@ def start(composed: Composed, directory: Path) -> Outcome:
     except RuntimeError as error:
         raise _without_memory(error, "building the model", config, device) or error from error
     trainer_of = _trainer_builder(model, config, total, device)
+    evaluation = None
+    if config["evaluate_every"]:
+        from aigc_cli.evaluating.during import Evaluation
+
+        evaluation = Evaluation(pack, model, config["evaluation"], device.torch, directory)
     source = _source(config, directory)
     frozen = _frozen(config["schedule"]["name"])
     opened = Run.open(composed, directory, restart=config["restart"], frozen=frozen, warn=warn)
@@ -78,7 +83,8 @@ def start(composed: Composed, directory: Path) -> Outcome:
         board = open_board(directory / "tensorboard", first_step=first) if config["preview"]["tensorboard"] else None
         loop = Loop(
             trainer, data, run, Recorder(run.log, board), meta, total, config["max_minutes"], config["log_every"],
-            config["preview"], config["checkpoint"], minutes=minutes, newest=newest,
+            config["preview"], config["checkpoint"], evaluation, config["evaluate_every"], minutes=minutes,
+            newest=newest,
         )  # fmt: skip
         _announce(composed, directory, pack, model, device, trainer.steps, total)
         return _train(loop, run, stop, pack, config)
@@ -89,7 +95,7 @@ def _train(loop: Loop, run: Run, stop: StopRequest, pack: Pack, config: Config) 
     status, figure, said = "failed", None, None
     try:
         status = loop.train(stop)
-        figure = _objective(loop.trainer, pack) if status == "finished" and config["objective"] else None
+        figure = _objective(loop.trainer, pack, config) if status == "finished" and config["objective"] else None
     except (TrainingError, RuntimeError) as error:
         where = f"step {loop.trainer.steps}"
         explained = _without_memory(error, where, config, loop.trainer.device) or error
@@ -157,18 +163,16 @@ def _initialise(model: Model, source: checkpoints.Checkpoint, tensors: dict[str,
     say(f"weights from {source.path} (step {source.step:,})")
 
 
-def _objective(trainer: Trainer, pack: Pack) -> float:
-    """Return the sliced Wasserstein distance between samples and the test split."""
-    from aigc_cli.metrics.sliced_wasserstein import sliced_wasserstein
-    from aigc_cli.pictures.previews import draw
+def _objective(trainer: Trainer, pack: Pack, config: Config) -> float:
+    """Return the figure that sweeps sort by: how far samples are from held-out data."""
+    from aigc_cli.evaluating.during import measure
+    from aigc_cli.evaluating.evaluation import Evaluator, Wishes
 
-    real, _ = pack.split("test")
-    n = min(OBJECTIVE_SAMPLES, len(real))
-    condition = torch.arange(n) % pack.spec.classes if trainer.model.conditional else None
-    with trainer.sampling() as model:
-        samples = draw(model, n, condition, seed=trainer.seed + 1, device=trainer.device.torch)  # type: ignore[arg-type]
-    chosen = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:n].numpy()
-    return round(sliced_wasserstein(samples, torch.from_numpy(real[chosen])), 4)
+    name, settings = config["objective"], config["evaluation"]
+    n = OBJECTIVE_SAMPLES if name == "sliced_wasserstein" else settings["n"]
+    features = settings["features"] or ("classifier" if pack.spec.classes else "pixels")
+    wishes = Wishes((name,), min(n, pack.counts["test"]), features, settings["weights"])
+    return round(measure(Evaluator(pack, wishes, trainer.device.torch), trainer)[name], 4)
 
 
 def _without_memory(error: Exception, where: str, config: Config, device: Device) -> TrainingError | None:

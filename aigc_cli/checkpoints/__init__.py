@@ -38,12 +38,14 @@ def save(
     *,
     keep: int,
     every_nth: int = 0,
+    spared: int | None = None,
     warn: Warn = print,
 ) -> Path:
     """Write directory/step-00001000 and prune what is older; only the owner of the run may call this.
 
     tensors: what sampling needs. meta: plain values (config, choices, spec); format, aigc and step are added.
-    state: tensors and plain values. keep: the last so many stay; every_nth: so do steps that it divides (0: none).
+    state: tensors and plain values. keep: the last so many stay; every_nth: so do steps that it divides (0: none);
+    spared: so does this step.
     Raises SaveError when the disk refuses, TrainingError when a value is not finite; the old ones then stay.
     """
     directory, portable = Path(directory), {name: _portable(tensor) for name, tensor in tensors.items()}
@@ -60,7 +62,7 @@ def save(
         raise _save_error(target, error, portable, state) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    _prune(directory, step, keep, every_nth, warn)
+    _prune(directory, step, keep, every_nth, spared, warn)
     return target
 
 
@@ -110,9 +112,9 @@ def _publish(temporary: Path, target: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _prune(directory: Path, step: int, keep: int, every_nth: int, warn: Warn) -> None:
+def _prune(directory: Path, step: int, keep: int, every_nth: int, spared: int | None, warn: Warn) -> None:
     """Remove older steps; newer ones (broken, passed over on resume) are not counted, so that the saved one stays."""
-    older = sorted(other for other in step_folders(directory) if other < step)
+    older = sorted(other for other in step_folders(directory) if other < step and other != spared)
     superfluous = older[: max(0, len(older) - (keep - 1))]
     for other in superfluous:
         if every_nth and other % every_nth == 0:

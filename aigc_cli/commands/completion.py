@@ -82,6 +82,7 @@ def split(line: str) -> list[str]:
 
 def candidates(words: Sequence[str]) -> list[str]:
     """Return what the last word could become."""
+    from aigc_cli.composing.compose import VERBS
     from aigc_cli.manual import MANUAL
 
     current = words[-1]
@@ -89,13 +90,13 @@ def candidates(words: Sequence[str]) -> list[str]:
         return _starting(current, [*MANUAL, "--help", "--version"])
     verb, before = words[1], [word for word in words[2:-1] if not word.startswith("-")]
     if current.startswith("-"):
-        return _starting(current, FLAGS if verb in ("train", "sample", "data") else ["--help", "--config-dir"])
+        return _starting(current, FLAGS if verb in VERBS else ["--help", "--config-dir"])
     if words[-2] in ("--cfg", "--info", "--config-dir"):
         kinds = {"--cfg": ["job", "hydra", "all"], "--info": ["defaults", "defaults-tree", "searchpath", "plugins"]}
         return _starting(current, kinds.get(words[-2]) or files(current))
     if verb in WORDS and (verb != "data" or not before) and "=" not in current:
         return _starting(current, [word for word in WORDS[verb] if word not in before])
-    if verb not in ("train", "sample", "data", "show"):
+    if verb not in (*VERBS, "show"):
         return []
     return settings("train" if verb == "show" else verb, before, current, _config_dir(words))
 

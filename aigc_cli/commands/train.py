@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from aigc_cli.config import check
 from aigc_cli.errors import ConfigError
+from aigc_cli.evaluating.measures import Figure, Group
 from aigc_cli.runs import read_config, read_summary, run_directory
 from aigc_cli.runs.settings import RUN_ONLY, differing
 
@@ -44,12 +45,15 @@ def train(
     restart: bool,
     init: str | None,
     log_every: Annotated[int, Gt(0), Le(10_000)],
-    objective: Literal["sliced_wasserstein"] | None,
+    evaluate_every: Cadence,
+    evaluation: Node,
+    objective: Literal["sliced_wasserstein", "frechet", "kernel"] | None,
 ) -> float | None:
     """Train a model on data; return the objective where one is asked for."""
     check(trainer_settings, trainer, "trainer")
     check(preview_settings, preview, "preview")
     check(checkpoint_settings, checkpoint, "checkpoint")
+    check(evaluation_settings, evaluation, "evaluation")
     _check_length(composed, steps, epochs)
     directory = run_directory(composed, Path(output))
     if not restart and (done := _finished(composed, directory)):
@@ -83,6 +87,17 @@ def preview_settings(*, every: Cadence, n: Whole, tensorboard: bool) -> None:
 
 def checkpoint_settings(*, every: Cadence, minutes: Annotated[float, Gt(0)], keep: Whole, milestone: Cadence) -> None:
     """Name the settings under `checkpoint`."""
+
+
+def evaluation_settings(
+    *,
+    metrics: list[Group],
+    features: Literal["classifier", "inception", "pixels"] | None,
+    weights: str | None,
+    n: Whole,
+    best: Figure | None,
+) -> None:
+    """Name the settings under `evaluation`."""
 
 
 def _check_length(composed: Composed, steps: int | None, epochs: float | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import math
 import os
@@ -23,7 +22,7 @@ from aigc_cli.data import PIPELINE, check_pipeline
 from aigc_cli.data.packing import too_many, write_pack
 from aigc_cli.data.source import Source
 from aigc_cli.errors import DataError
-from aigc_cli.files import atomic_write
+from aigc_cli.files import atomic_write, file_digest
 
 if TYPE_CHECKING:
     from aigc_cli.interfaces import DataSpec
@@ -69,7 +68,7 @@ class Pack:
     def damage(self) -> list[str]:
         """Compare every file with its checksum; return the names of those that differ."""
         files = json.loads((self.path / "meta.json").read_text())["files"]
-        return [name for name, about in files.items() if _sha256(self.path / name) != about["sha256"]]
+        return [name for name, about in files.items() if file_digest(self.path / name) != about["sha256"]]
 
 
 def open_data(node: Mapping[str, Any], *, progress: bool = True) -> Pack:
@@ -200,8 +199,3 @@ def _sweep(cache: Path, ours: str) -> None:
         owner = contextlib.nullcontext() if name == ours else FileLock(cache / f"{LOCK}{name}", timeout=0)
         with contextlib.suppress(Timeout), owner:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -78,6 +78,44 @@ class Diffusion(Model):
         loss = F.mse_loss(predicted.float(), epsilon)
         return loss, {"loss": loss.detach()}
 
+    @torch.no_grad()
+    def bounds(self, x: Tensor, condition: Tensor | None, *, draws: int) -> dict[str, Tensor]:
+        """Return the variational bound, its sum over timesteps estimated at `draws` of them: arXiv:2006.11239, Eq. 5.
+
+        Reverse steps have the posterior's variance, the last one beta_1 and whole levels (Eq. 13).
+        """
+        clean = self.spec.encode(x)
+        labels = condition if self.conditional else None
+        bars = self.alpha_bars.double()
+        prior = (bars[-1] * clean.square() - bars[-1] - (1 - bars[-1]).log()).flatten(1).sum(1) / 2
+        ratios = bars / (1 - bars)
+        # Timesteps by the fall of the signal's log ratio, over which the terms are even; one from each part of it.
+        shares = (ratios[:-1] / ratios[1:]).log()
+        shares = shares / shares.sum()
+        total = torch.zeros(len(clean), dtype=torch.float64, device=clean.device)
+        for draw in range(draws):
+            where = (draw + torch.rand(len(clean), dtype=torch.float64, device=clean.device)) / draws
+            step = torch.searchsorted(shares.cumsum(0), where).clamp(max=self.timesteps - 2)
+            error = (self._clean_at(clean, step + 1, labels) - clean).square().flatten(1).sum(1)
+            total += (ratios[step] - ratios[step + 1]) / 2 * error / (draws * shares[step])
+        return {"elbo": -(prior + total + self._nats_of_last_step(clean, labels))}
+
+    def _clean_at(self, clean: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+        """Return what the network takes data for that are noised to a timestep."""
+        epsilon = torch.randn_like(clean)
+        bar = self.alpha_bars[time].reshape(-1, *[1] * (clean.ndim - 1))
+        noisy = torch.addcmul(bar.sqrt() * clean, (1 - bar).sqrt(), epsilon)
+        return samplers.predict_clean(noisy, self.denoiser(noisy, time, labels).float(), bar)
+
+    def _nats_of_last_step(self, clean: Tensor, labels: Tensor | None) -> Tensor:
+        """Return -log p(x_0 | x_1) of whole levels, whose outermost reach to infinity: arXiv:2006.11239, Eq. 13."""
+        mean = self._clean_at(clean, torch.zeros(len(clean), dtype=torch.int64, device=clean.device), labels)
+        normal = torch.distributions.Normal(mean.double(), (1 - self.alpha_bars[0]).double().sqrt())
+        half = 1 / (self.spec.levels - 1)
+        upper = torch.where(clean >= 1 - half, 1.0, normal.cdf(clean.double() + half))
+        lower = torch.where(clean <= half - 1, 0.0, normal.cdf(clean.double() - half))
+        return -(upper - lower).clamp(min=1e-12).log().flatten(1).sum(1)
+
     def latent(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw the noise that sampling begins with: (n, *spec.shape)."""
         return torch.randn(n, *self.spec.shape, generator=generator, device=generator.device)

@@ -22,6 +22,10 @@ class Bernoulli(nn.Module):
         nats = F.binary_cross_entropy_with_logits(output.float(), (x + 1) / 2, reduction="none")
         return nats.flatten(1).sum(1)
 
+    def nats_of_levels(self, output: Tensor, x: Tensor) -> Tensor:
+        """Return the same: greys are no levels of a Bernoulli variable, so its nats compare with its own kind only."""
+        return self.nats(output, x)
+
     def mean(self, output: Tensor) -> Tensor:
         """Return the expected signal, in [-1, 1]."""
         return torch.tanh(output / 2)  # 2 sigmoid(output) - 1
@@ -43,6 +47,10 @@ class Gaussian(nn.Module):
         deviation = self.log_deviation.float().exp() + self.floor
         nats = ((x - output.float()) / deviation).square() / 2 + deviation.log() + math.log(2 * math.pi) / 2
         return nats.flatten(1).sum(1)
+
+    def nats_of_levels(self, output: Tensor, x: Tensor) -> Tensor:
+        """Return -log P(stored levels | output): the density, taken as even over a level's width: (B,), float32."""
+        return self.nats(output, x) - x[0].numel() * math.log(self.floor)
 
     def mean(self, output: Tensor) -> Tensor:
         """Return the expected signal; decoding clamps it."""

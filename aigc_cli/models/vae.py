@@ -5,6 +5,7 @@ log p(x) >= E_q(z|x) [log p(x|z)] - KL(q(z|x) || p(z)),    p(z) = N(0, I),    q(
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import torch
@@ -85,6 +86,20 @@ class VAE(Model):
         """Decode the posterior's mean."""
         mean, _ = self.posterior(self.spec.encode(x), condition)
         return self.spec.decode(self.likelihood.mean(self.decode(mean, condition)))
+
+    @torch.no_grad()
+    def bounds(self, x: Tensor, condition: Tensor | None, *, draws: int) -> dict[str, Tensor]:
+        """Return the bound that training raises (with beta 1), and a tighter one: arXiv:1509.00519, Eq. 8."""
+        signal = self.spec.encode(x)
+        mean, log_variance = self.posterior(signal, condition)
+        weights = []
+        for _ in range(draws):
+            noise = torch.randn_like(mean)
+            z = mean + (log_variance / 2).exp() * noise
+            ratio = (noise.square() + log_variance - z.square()).sum(1) / 2  # log p(z) - log q(z | x)
+            weights.append(ratio - self.likelihood.nats_of_levels(self.decode(z, condition), signal))
+        log_weights = torch.stack(weights)
+        return {"elbo": log_weights.mean(0), "importance_weighted": log_weights.logsumexp(0) - math.log(draws)}
 
 
 def kl(mean: Tensor, log_variance: Tensor) -> Tensor:

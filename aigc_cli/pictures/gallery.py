@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import NormalDist
@@ -155,12 +155,7 @@ class Gallery:
         if self.request.kind == "reconstructions":
             return {}
         function = type(self.model).sample if self.request.kind == "samples" else type(self.model).render
-        known = [key for key in parameters(function) if key != "generator"]
-        for key in self.request.settings:
-            if key not in known or (key == "guidance" and not self.model.conditional):
-                why = "it was trained without labels" if key in known else f"it takes {', '.join(known) or 'none such'}"
-                raise ConfigError(f"{key}: model '{self.name}' has no use for it: {why}. Leave {key} out.")
-        return check(function, self.request.settings, supplied=("generator",))
+        return sampling_settings(self.model, self.name, function, self.request.settings)
 
     def _refuse_what_the_model_cannot(self) -> None:
         kind, flag = self.request.kind, FLAGS.get(self.request.kind)
@@ -188,6 +183,16 @@ class Gallery:
             made = f"{self.n} make {frames} pictures" if frames > 1 else f"{self.n} make a picture"
             raise ConfigError(f"n: {made} of {width} x {height}, allowed: {side} a side and {MOST_PIXELS:,} pixels in "
                               "all. Type a smaller n" + ", or files=true." * (self.request.kind == "samples"))
+
+
+def sampling_settings(model: Model, name: str, function: Callable, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a model's drawing as its function wants them; a setting of no use is refused."""
+    known = [key for key in parameters(function) if key != "generator"]
+    for key in settings:
+        if key not in known or (key == "guidance" and not model.conditional):
+            why = "it was trained without labels" if key in known else f"it takes {', '.join(known) or 'none such'}"
+            raise ConfigError(f"{key}: model '{name}' has no use for it: {why}. Leave {key} out.")
+    return check(function, settings, supplied=("generator",))
 
 
 def choose_labels(labels: tuple[int | str, ...], spec: DataSpec, *, known: bool) -> list[int]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from aigc_cli.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
+    from aigc_cli.data.pack import Pack
     from aigc_cli.interfaces import DataSpec
 
 
@@ -20,12 +21,7 @@ def held_out(
     config: Mapping[str, Any], changes: Mapping[str, Any], spec: DataSpec, n: int, *, seed: int, classes: Sequence[int]
 ) -> tuple[Tensor, Tensor | None]:
     """Return up to n samples of the test split, drawn by the seed, and their labels; only of `classes`, if any."""
-    from aigc_cli.data.pack import open_data
-
-    pack = open_data(_node(config, changes))
-    if pack.spec.to_dict() != spec.to_dict():
-        raise ConfigError(f"data: the model has learnt {spec.to_dict()}, but the data are {pack.spec.to_dict()}. "
-                          "Type data.root= and the folder that it was trained on.")
+    pack = data_of(config, changes, spec)
     x, labels = pack.split("test")
     among = np.arange(len(x)) if labels is None or not classes else np.flatnonzero(np.isin(labels, classes))
     if not len(among):
@@ -35,11 +31,22 @@ def held_out(
     return torch.from_numpy(np.array(x[picked])), chosen
 
 
+def data_of(config: Mapping[str, Any], changes: Mapping[str, Any], spec: DataSpec) -> Pack:
+    """Open the data that a checkpoint's config names, with the user's changes; they must be such as it has learnt."""
+    from aigc_cli.data.pack import open_data
+
+    pack = open_data(changes if "name" in changes else _node(config, changes))
+    if pack.spec.to_dict() != spec.to_dict():
+        raise ConfigError(f"data: the model has learnt {spec.to_dict()}, but the data are {pack.spec.to_dict()}. "
+                          "Type data.root= and the folder that it was trained on.")
+    return pack
+
+
 def _node(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the checkpoint's data settings with the user's changes; a file from elsewhere makes no folders here."""
     node = config.get("data")
     if not isinstance(node, Mapping):
-        raise CheckpointError("ckpt: its config names no data, so there is nothing to reconstruct.")
+        raise CheckpointError("ckpt: its config names no data, so there is nothing to compare with.")
     if changes.get("root") is not None and "root" not in node:
         raise ConfigError(f"data.root: '{node.get('name')}' is not read from a folder. Leave it out.")
     root = changes.get("root") or node.get("root")

@@ -1,0 +1,194 @@
+"""Say how good samples are: `aigc evaluate ckpt=outputs/dcgan-mnist`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Le
+
+from aigc_cli.errors import ConfigError, TrainingError
+from aigc_cli.evaluating.measures import Group
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from aigc_cli.composing.compose import Composed
+    from aigc_cli.data.pack import Pack
+    from aigc_cli.evaluating.evaluation import Wishes
+    from aigc_cli.interfaces import DataSpec
+
+SETTINGS = ("steps", "guidance", "eta", "sampler")  # of the model's own drawing
+
+
+def evaluate(
+    run: Composed,
+    *,
+    ckpt: str | None,
+    samples: str | None,
+    metrics: list[Group] | None,
+    features: Literal["classifier", "inception", "pixels"] | None,
+    weights: str | None,
+    n: Annotated[int, Ge(1), Le(1_000_000)],
+    split: Literal["test", "train"],
+    draws: Annotated[int, Ge(1), Le(10_000)],
+    seed: Annotated[int, Ge(0), Le(2**63 - 1)],
+    steps: Annotated[int, Ge(1), Le(10_000)] | None,
+    guidance: Annotated[float, Ge(0), Le(100)] | None,
+    eta: Annotated[float, Ge(0), Le(1)] | None,
+    sampler: str | None,
+    data: Mapping[str, Any],
+    output: str | None,
+    device: str,
+    batch_size: Annotated[int, Ge(1), Le(4096)],
+) -> None:
+    """Draw or read samples, measure them, print a table and write evaluation.json."""
+    config = run.config
+    typed = {key: config[key] for key in SETTINGS if config[key] is not None}
+    if (ckpt is None) == (samples is None):
+        raise ConfigError("ckpt, samples: type one of them: ckpt=outputs/gan-glyphs, or samples=FOLDER data=mnist.")
+    if samples is not None and typed:
+        raise ConfigError(f"{next(iter(typed))}: samples= are there already. Leave it out.")
+    if weights is not None and features != "inception":
+        raise ConfigError("weights: only of features=inception. Type that as well, or leave weights out.")
+    if ckpt is not None:
+        _of_checkpoint(config, typed)
+    else:
+        _of_folder(config)
+
+
+def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
+    import torch
+
+    from aigc_cli.checkpoints import resolve
+    from aigc_cli.checkpoints.restoring import restore
+    from aigc_cli.devices import choose
+    from aigc_cli.evaluating.evaluation import Evaluator
+    from aigc_cli.evaluating.report import write_to_run
+    from aigc_cli.pictures.gallery import sampling_settings
+    from aigc_cli.pictures.held_out import data_of
+
+    began = time.perf_counter()
+    device = choose(config["device"], "fp32").torch
+    checkpoint = resolve(Path(config["ckpt"]).expanduser())
+    model = restore(checkpoint, device)
+    name = str(checkpoint.meta["config"]["model"]["name"])
+    settings = sampling_settings(model, name, type(model).sample, typed)  # type: ignore[attr-defined]
+    pack = data_of(checkpoint.meta["config"], config["data"], model.spec)
+    evaluator = Evaluator(pack, _wishes(config, pack, model), device)
+    asked = torch.arange(config["n"]) % model.spec.classes if model.conditional else None
+    try:
+        samples = _drawn(model, config, asked, device, settings)
+        figures = evaluator.of_samples(samples, asked)
+        figures.values |= evaluator.of_model(model)
+    except torch.OutOfMemoryError:
+        raise TrainingError(
+            f"{device}: out of memory with {config['batch_size']} samples at once. "
+            f"Type batch_size={max(1, config['batch_size'] // 4)} or device=cpu."
+        ) from None
+    folder, of_run = _home(checkpoint.path)
+    title = f"{name}, step {checkpoint.step:,}"
+    about = {"ckpt": str(config["ckpt"]), "step": checkpoint.step, **typed}
+    _tell(config, evaluator.wishes, figures, title, about, folder, len(samples), began)
+    if of_run:
+        write_to_run(folder, checkpoint.step, figures.values)
+
+
+def _of_folder(config: Mapping[str, Any]) -> None:
+    from aigc_cli.data.pack import open_data
+    from aigc_cli.devices import choose
+    from aigc_cli.evaluating.evaluation import Evaluator
+
+    if "name" not in config["data"]:
+        raise ConfigError("data: what are the samples to resemble? Type data=mnist data.root=FOLDER.")
+    began = time.perf_counter()
+    folder = Path(config["samples"]).expanduser()
+    pack = open_data(config["data"])
+    samples = read_pictures(folder, pack.spec, config["n"])
+    device = choose(config["device"], "fp32").torch
+    evaluator = Evaluator(pack, _wishes({**config, "n": len(samples)}, pack, None), device)
+    figures = evaluator.of_samples(samples)
+    about = {"samples": str(config["samples"])}
+    _tell(config, evaluator.wishes, figures, f"{folder.name}", about, folder, len(samples), began)
+
+
+def _wishes(config: Mapping[str, Any], pack: Pack, model: Any) -> Wishes:
+    from aigc_cli.evaluating.evaluation import Wishes, applicable
+
+    allowed = applicable(pack, model)
+    chosen = tuple(config["metrics"]) if config["metrics"] is not None else allowed
+    if "likelihood" in chosen and "likelihood" not in allowed:
+        raise ConfigError("metrics: likelihood needs a model that bounds it (a vae, ddpm). Leave it out.")
+    features = config["features"] or ("classifier" if pack.spec.classes else "pixels")
+    return Wishes(chosen, config["n"], features, config["weights"], config["split"], config["draws"], config["seed"])
+
+
+def _drawn(model: Any, config: Mapping[str, Any], asked: Tensor | None, device: torch.device, settings: Any) -> Tensor:
+    """Draw the samples, with a bar."""
+    import torch
+    from tqdm import tqdm
+
+    from aigc_cli.pictures.previews import draw_chunks
+
+    n, chunk = config["n"], min(config["batch_size"], config["n"])
+    chunks = draw_chunks(model, n, asked, seed=config["seed"], device=device, chunk=chunk, **settings)
+    bar = tqdm(chunks, total=-(-n // chunk), desc="drawing", leave=False, disable=None, dynamic_ncols=True)
+    return torch.cat(list(bar))
+
+
+def read_pictures(folder: Path, spec: DataSpec, n: int) -> Tensor:
+    """Read up to n pictures of a folder as the data's own are: size, channels, middle crop; stored (N, C, H, W)."""
+    import numpy as np
+    import torch
+
+    from aigc_cli.data.decode import SUFFIXES, read_picture
+    from aigc_cli.data.folders import existing_folder, list_files, shown
+    from aigc_cli.data.source import Rejected
+
+    root = existing_folder(str(folder), "samples")
+    channels, side = spec.shape[0], spec.shape[1]
+    found, rejected = [], []
+    for path, _, _ in list_files(root, "samples"):
+        if path.lower().endswith(SUFFIXES) and len(found) < n:
+            try:
+                found.append(read_picture(root / path, channels, side, "crop"))
+            except Rejected as reason:
+                rejected.append(f"{shown(path)} ({reason})")
+    if rejected:
+        print(f"aigc: {len(rejected)} files cannot be used: {'; '.join(rejected[:3])}", file=sys.stderr)
+    if not found:
+        raise ConfigError(f"samples: no pictures in '{folder}'. Allowed: a folder of PNG, JPEG, WebP, BMP, GIF, TIFF.")
+    return torch.from_numpy(np.stack(found))
+
+
+def _home(path: Path) -> tuple[Path, bool]:
+    """Return the folder for the figures of a checkpoint, and whether that is a run's."""
+    path = path.resolve()
+    folder = path.parent if path.is_file() else path
+    return (folder.parent.parent, True) if folder.parent.name == "checkpoints" else (folder, False)
+
+
+def _tell(
+    config: Mapping[str, Any],
+    wishes: Wishes,
+    figures: Any,
+    title: str,
+    about: dict[str, Any],
+    folder: Path,
+    n: int,
+    began: float,
+) -> None:
+    from aigc_cli.evaluating.report import print_table, write_copies, write_json
+
+    folder = Path(config["output"]).expanduser() if config["output"] else folder
+    seconds = time.perf_counter() - began
+    how = f"{n:,} samples against the {wishes.split} split, features {wishes.features}"
+    print_table(f"{title}: {how}, {seconds:.0f} s", figures)
+    about |= {"n": n, "split": wishes.split, "features": wishes.features, "seed": wishes.seed, "draws": wishes.draws}
+    print(f"  figures: {write_json(folder, about, figures)}")
+    if figures.copies and (path := write_copies(folder, figures.copies)):
+        print(f"  copies:  {path} (samples over the training data nearest to them, the most alike first)")

@@ -1,0 +1,201 @@
+"""Measure samples and models against a pack; real data's features are computed once and kept beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aigc_cli.data.pack import Pack
+from aigc_cli.errors import ConfigError
+from aigc_cli.evaluating.features import Features, open_features
+from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES, OF_SAMPLES, fewest
+from aigc_cli.files import atomic_write
+from aigc_cli.interfaces import Bounds, Model
+
+CHUNK = 256  # pictures that pass a network at once
+NEIGHBOURS = 500  # samples whose nearest training data are looked for
+LIKELY = 1000  # held-out data whose likelihood is bounded
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Say what to measure, and how."""
+
+    metrics: tuple[str, ...]  # groups of measures
+    n: int
+    features: str = "classifier"
+    weights: str | None = None
+    split: str = "test"
+    draws: int = 50  # of the likelihood's bounds
+    seed: int = 0
+
+
+@dataclass
+class Copies:
+    """Hold pairs of samples and the training data nearest to them, the most alike first."""
+
+    samples: Tensor
+    nearest: Tensor
+
+
+@dataclass
+class Figures:
+    """Hold what was measured."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)  # of the classes
+    copies: Copies | None = None
+
+
+class Evaluator:
+    """Compare with one split of a pack; what it needs of the real data is opened on first use."""
+
+    def __init__(self, pack: Pack, wishes: Wishes, device: torch.device) -> None:
+        self.pack, self.wishes, self.device = pack, wishes, device
+        self.folder = pack.path.with_name(f"{pack.path.name}.evaluation")
+        self._refuse_the_impossible()
+        self.real, self.labels = pack.split(wishes.split)
+        self._features: dict[str, Features] = {}
+
+    def prepare(self) -> Evaluator:
+        """Train, fetch and compute now what the figures need, so that what is absent is known before it is wanted."""
+        if set(self.wishes.metrics) & set(OF_FEATURES):
+            self._real_features()
+        if set(self.wishes.metrics) & set(OF_CLASSES):
+            self._opened("classifier")
+        return self
+
+    def of_samples(self, samples: Tensor, asked: Tensor | None = None) -> Figures:
+        """Measure stored pictures (N, *shape), on the CPU; asked: the labels (N,) that they were to show."""
+        wishes, found = self.wishes.metrics, Figures()
+        if set(wishes) & set(OF_FEATURES):
+            self._compare_features(samples, found)
+        if set(wishes) & set(OF_CLASSES):
+            self._classify(samples, asked, found)
+        if "sliced_wasserstein" in wishes:
+            n = min(len(samples), len(self.real))
+            found.values["sliced_wasserstein"] = self._sliced_wasserstein(samples[:n], n)
+        if "memorisation" in wishes:
+            self._look_for_copies(samples[:NEIGHBOURS], found)
+        return found
+
+    def of_model(self, model: Model) -> dict[str, float]:
+        """Bound the likelihood of held-out data, in nats a sample and bits a dimension."""
+        if "likelihood" not in self.wishes.metrics or not isinstance(model, Bounds):
+            return {}
+        chosen = self._chosen(LIKELY)
+        sums: dict[str, float] = {}
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(self.wishes.seed)
+            for part in np.array_split(chosen, math.ceil(len(chosen) / CHUNK)):
+                x = torch.from_numpy(np.array(self.real[part])).to(self.device)
+                labels = None if self.labels is None else torch.from_numpy(self.labels[part]).to(self.device)
+                for name, nats in model.bounds(x, labels, draws=self.wishes.draws).items():
+                    sums[name] = sums.get(name, 0.0) + float(nats.double().sum())
+        dimensions = math.prod(self.pack.spec.shape)
+        values = {}
+        for name, total in sums.items():
+            values[name] = total / len(chosen)
+            values[f"{name}_bits_per_dim"] = -values[name] / dimensions / math.log(2)
+        return values
+
+    def _compare_features(self, samples: Tensor, found: Figures) -> None:
+        from aigc_cli.metrics import feature_distances
+
+        real = self._real_features()
+        made, _ = self._opened(self.wishes.features).of(samples.split(CHUNK), self.device)
+        if "frechet" in self.wishes.metrics:
+            found.values["frechet"] = feature_distances.frechet(made, real)
+        if "kernel" in self.wishes.metrics:
+            found.values["kernel"] = feature_distances.kernel(made, real)
+        for group, function in (("precision_recall", feature_distances.precision_recall),
+                                ("density_coverage", feature_distances.density_coverage)):  # fmt: skip
+            if group in self.wishes.metrics:
+                found.values |= dict(zip(group.split("_"), function(made, real), strict=True))
+
+    def _classify(self, samples: Tensor, asked: Tensor | None, found: Figures) -> None:
+        from aigc_cli.metrics import class_statistics
+
+        assert self.pack.spec.condition is not None
+        _, logits = self._opened("classifier").of(samples.split(CHUNK), self.device)
+        assert logits is not None
+        if "inception_score" in self.wishes.metrics:
+            found.values["inception_score"] = class_statistics.inception_score(logits)
+        if "labels" in self.wishes.metrics:
+            shares = class_statistics.class_shares(logits)
+            found.shares = dict(zip(self.pack.spec.condition.names, shares, strict=True))
+            found.values["class_entropy"] = class_statistics.class_entropy(shares)
+            found.values["confident"] = float((logits.softmax(1).amax(1) > 0.9).float().mean())
+            if asked is not None:
+                found.values["agreement"] = class_statistics.agreement(logits, asked)
+
+    def _sliced_wasserstein(self, samples: Tensor, n: int) -> float:
+        from aigc_cli.metrics.sliced_wasserstein import sliced_wasserstein
+
+        return sliced_wasserstein(samples, torch.from_numpy(np.array(self.real[self._chosen(n)])))
+
+    def _look_for_copies(self, samples: Tensor, found: Figures) -> None:
+        from aigc_cli.metrics.neighbours import memorisation
+
+        train, _ = self.pack.split("train")
+        held_out = torch.from_numpy(np.array(self.pack.split("test")[0][:NEIGHBOURS]))
+        found.values["memorisation"], distances, index = memorisation(samples, held_out, train)
+        order = distances.argsort()
+        found.copies = Copies(samples[order], torch.from_numpy(np.array(train[index[order].numpy()])))
+
+    def _opened(self, name: str) -> Features:
+        if name not in self._features:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._features[name] = open_features(name, self.wishes.weights, self.pack, self.folder, self.device)
+        return self._features[name]
+
+    def _real_features(self) -> Tensor:
+        """Return the split's features (N, D), at most as many as there are to be samples, from the folder if there."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file, save
+
+        features, n = self._opened(self.wishes.features), min(self.wishes.n, len(self.real))
+        key = f"{features.key}-{self.wishes.split}-{n}-{self.wishes.seed}"
+        path = self.folder / f"{features.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.safetensors"
+        try:
+            return load_file(path)["features"]
+        except (OSError, SafetensorError, KeyError):  # not there yet, or cut off
+            found, _ = features.of(self._real_batches(n), self.device)
+            atomic_write(path, save({"features": found.contiguous()}))
+            return found
+
+    def _real_batches(self, n: int) -> Iterator[Tensor]:
+        chosen = self._chosen(n)
+        for start in range(0, n, CHUNK):
+            yield torch.from_numpy(np.array(self.real[chosen[start : start + CHUNK]]))
+
+    def _chosen(self, n: int) -> np.ndarray:
+        """Return the indices of n of the split's samples, by the seed."""
+        return np.sort(np.random.default_rng(self.wishes.seed).permutation(len(self.real))[:n])
+
+    def _refuse_the_impossible(self) -> None:
+        wishes, labelled, held_out = self.wishes, self.pack.spec.classes, self.pack.counts[self.wishes.split]
+        for group in wishes.metrics:
+            if group in OF_CLASSES and not labelled:
+                raise ConfigError(f"metrics: {group} needs labels, which these data have not. Leave {group} out.")
+        if wishes.features == "classifier" and not labelled and set(wishes.metrics) & set(OF_FEATURES):
+            raise ConfigError("features: the classifier needs labels, which these data have not. Type features=pixels, "
+                              "or features=inception.")  # fmt: skip
+        few = {**fewest(set(wishes.metrics) & set(OF_SAMPLES)), "likelihood": 1}
+        for group, least in few.items():
+            if group in wishes.metrics and min(wishes.n, held_out) < least:
+                what = f"n: given {wishes.n}" if wishes.n < least else f"split: {wishes.split} has {held_out} samples"
+                raise ConfigError(f"{what}, but {group} needs {least}. Type n={least} or more, or leave {group} out.")
+
+
+def applicable(pack: Pack, model: Model | None) -> tuple[str, ...]:
+    """Return the groups that these data and this model allow."""
+    without = () if pack.spec.classes else OF_CLASSES
+    groups = [group for group in OF_SAMPLES if group not in without]
+    return (*groups, "likelihood") if isinstance(model, Bounds) else tuple(groups)

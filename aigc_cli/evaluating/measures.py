@@ -1,0 +1,61 @@
+"""The figures that `aigc evaluate` knows: what each says, which way is better, what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+Group: TypeAlias = Literal[  # what metrics=[...] asks for
+    "frechet", "kernel", "precision_recall", "density_coverage", "inception_score", "labels", "sliced_wasserstein",
+    "likelihood", "memorisation",
+]  # fmt: skip
+Figure: TypeAlias = Literal[  # of which one may be the best
+    "frechet", "kernel", "precision", "recall", "density", "coverage", "inception_score", "class_entropy", "confident",
+    "agreement", "sliced_wasserstein", "elbo", "importance_weighted",
+]  # fmt: skip
+PREFIX = "evaluation/"  # of the figures' names among those of training
+GROUPS: tuple[Group, ...] = get_args(Group)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Describe one figure."""
+
+    group: Group
+    meaning: str
+    better: int  # +1: more is better, -1: less is, 0: neither
+    fewest: int = 1  # samples, and held-out data, below which it says nothing
+
+
+MEASURES: dict[str, Measure] = {
+    "frechet": Measure("frechet", "Fréchet distance of the features (FID)", -1, 10),
+    "kernel": Measure("kernel", "kernel distance of the features (KID)", -1, 10),
+    "precision": Measure("precision_recall", "samples that lie among the data", +1, 10),
+    "recall": Measure("precision_recall", "data that lie among the samples", +1, 10),
+    "density": Measure("density_coverage", "samples near data; 1: as data do", +1, 10),
+    "coverage": Measure("density_coverage", "data with a sample near", +1, 10),
+    "inception_score": Measure("inception_score", "sure and varied; at most the classes", +1, 10),
+    "class_entropy": Measure("labels", "how evenly classes come; at most 1", +1, 1),
+    "confident": Measure("labels", "classifier over 0.9 sure", +1, 1),
+    "agreement": Measure("labels", "show the label they were asked for", +1, 1),
+    "sliced_wasserstein": Measure("sliced_wasserstein", "distance of the pixels, grey levels", -1, 1),
+    "elbo": Measure("likelihood", "log p(x) at least, nats a sample", +1),
+    "elbo_bits_per_dim": Measure("likelihood", "the same, negative, in bits", -1),
+    "importance_weighted": Measure("likelihood", "a tighter bound, nats", +1),
+    "importance_weighted_bits_per_dim": Measure("likelihood", "the same, negative, in bits", -1),
+    "memorisation": Measure("memorisation", "1: as new as fresh data; 0: copies", 0, 1),
+}
+OF_SAMPLES = tuple(group for group in GROUPS if group != "likelihood")
+OF_FEATURES = ("frechet", "kernel", "precision_recall", "density_coverage")
+OF_CLASSES = ("inception_score", "labels")
+
+
+def fewest(groups: Collection[str]) -> dict[str, int]:
+    """Return the fewest samples of each group that is asked for."""
+    return {measure.group: measure.fewest for measure in MEASURES.values() if measure.group in groups}
+
+
+def is_better(name: str, new: float, old: float | None) -> bool:
+    """Tell whether a figure beats an older one."""
+    return old is None or (new - old) * MEASURES[name].better > 0

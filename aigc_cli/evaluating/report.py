@@ -1,0 +1,91 @@
+"""Tell what was measured: a table on the terminal, evaluation.json, a line of the run's metrics, TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from aigc_cli.errors import TrainingError
+from aigc_cli.evaluating.evaluation import Copies, Figures
+from aigc_cli.evaluating.measures import MEASURES, PREFIX
+from aigc_cli.files import atomic_write
+
+BEST = {1: "high", -1: "low", 0: ""}
+PAIRS = 32  # of samples and their nearest training data, in the picture
+
+
+def print_table(title: str, figures: Figures) -> None:
+    """Print a line for each figure."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    table.add_column("best")
+    table.add_column("what it says")
+    for name, value in figures.values.items():
+        measure = MEASURES[name]
+        table.add_row(name.replace("_bits_per_dim", ", bits/dim"), shown(value), BEST[measure.better], measure.meaning)
+    Console().print(table)
+    if figures.shares:
+        print("classes: " + ", ".join(f"{name} {share:.1%}" for name, share in figures.shares.items()))
+
+
+def shown(value: float) -> str:
+    """Write a figure in four digits."""
+    return f"{value:.4g}" if math.isfinite(value) else "-"
+
+
+def write_json(folder: Path, about: Mapping[str, Any], figures: Figures) -> Path:
+    """Write evaluation.json: what was measured, how, and the figures; what is no number is null."""
+    values = {name: value if math.isfinite(value) else None for name, value in figures.values.items()}
+    text = json.dumps({**about, "figures": values, "classes": figures.shares}, indent=1)
+    path = folder / "evaluation.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return atomic_write(path, text.encode())
+    except OSError as error:
+        raise TrainingError(f"{path}: not written ({error.strerror}). Type output= and a folder of yours.") from None
+
+
+def write_copies(folder: Path, copies: Copies) -> Path | None:
+    """Write the samples most like training data, each over its nearest neighbour; None where they are no pictures."""
+    from aigc_cli.pictures.gallery import interleave
+    from aigc_cli.pictures.previews import save_grid
+
+    upper, lower = (_pictures(each[:PAIRS]) for each in (copies.samples, copies.nearest))
+    if upper.ndim != 4 or upper.shape[1] not in (1, 3):
+        return None
+    columns = min(8, len(upper))
+    path = folder / "copies.png"
+    try:
+        save_grid(interleave(upper, lower, columns), path, columns=columns)
+    except OSError as error:
+        raise TrainingError(f"{path}: not written ({error.strerror}). Type output= and a folder of yours.") from None
+    return path
+
+
+def _pictures(stored: Tensor) -> np.ndarray:
+    return stored.numpy()
+
+
+def write_to_run(run: Path, step: int, values: Mapping[str, float]) -> None:
+    """Add the figures to those of the run, and to TensorBoard's where the run has any."""
+    from aigc_cli.recorder import open_board
+    from aigc_cli.runs.log import MetricsLog
+
+    line = {f"{PREFIX}{name}": value for name, value in values.items()}
+    log = MetricsLog(run / "metrics.jsonl")
+    log.append({"step": step, **line})
+    log.close()
+    if (run / "tensorboard").is_dir() and (board := open_board(run / "tensorboard", first_step=None)):
+        board.scalars(step, line)
+        board.close()
