@@ -19,6 +19,7 @@ from aigc_cli.runs.settings import RESUMABLE, differing
 
 if TYPE_CHECKING:
     from aigc_cli.composing.compose import Composed
+    from aigc_cli.session import Outcome
 
 Whole = Annotated[int, Gt(0)]
 Cadence = Annotated[int, Ge(0)]
@@ -50,13 +51,12 @@ def train(
     objective: Literal["sliced_wasserstein"] | None,
 ) -> float | None:
     """Train a model on data; return the objective where one is asked for."""
-    check(trainer_settings, trainer, "trainer")
-    check(preview_settings, preview, "preview")
-    check(checkpoint_settings, checkpoint, "checkpoint")
+    for settings, node, path in ((trainer_settings, trainer, "trainer"), (preview_settings, preview, "preview"),
+                                 (checkpoint_settings, checkpoint, "checkpoint")):  # fmt: skip
+        check(settings, node, path)
     _check_length(composed, steps, epochs)
-    check_device(device)
-    if init is not None and not Path(init).expanduser().exists():
-        raise ConfigError(f"init: no such file or folder: {init}.{near_runs(init, 'init')}")
+    _check_device(device)
+    _check_init(init)
     directory = run_directory(composed, Path(output))
     if not restart and (done := _finished(composed, directory)):
         late = _out_of_time(composed.config, done["step"], done["minutes"])
@@ -69,14 +69,7 @@ def train(
     from aigc_cli.session import start  # torch comes with it
 
     outcome = start(composed, directory, pack)
-    late = outcome.status == "finished" and outcome.step < outcome.total
-    ended = f"max_minutes={max_minutes:g} ended it" if late else outcome.status
-    of = f" of {outcome.total:,}" if late else ""
-    minutes = f"{outcome.minutes:.1f} minutes of training"
-    print(f"{directory}: {ended} at step {outcome.step:,}{of} after {minutes}.")
-    if outcome.objective is not None:
-        print(f"  {objective}: {outcome.objective:.4g} (the objective: less is better)")
-    _say_next(composed, directory, outcome.step, outcome.grid, stopped=outcome.status == "stopped", late=late)
+    _say_how_it_ended(composed, directory, outcome)
     if outcome.exit_code:
         raise SystemExit(outcome.exit_code)
     return outcome.objective
@@ -101,7 +94,12 @@ def checkpoint_settings(*, every: Cadence, minutes: Annotated[float, Gt(0)], kee
     """Name the settings under `checkpoint`."""
 
 
-def check_device(device: str) -> None:
+def _check_init(init: str | None) -> None:
+    if init is not None and not Path(init).expanduser().exists():
+        raise ConfigError(f"init: no such file or folder: {init}.{near_runs(init, 'init')}")
+
+
+def _check_device(device: str) -> None:
     """Refuse a name that no torch knows; whether the machine has the device is found out with torch."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise ConfigError(f"device: given {device!r}, allowed: auto, cpu, cuda, cuda:N, mps. Type device=auto.")
@@ -133,6 +131,16 @@ def _out_of_time(config: Mapping[str, Any], step: int, minutes: float) -> bool:
     """Tell whether a finished run was ended by max_minutes, before its last step."""
     more = config["epochs"] is not None or step < config["steps"]
     return more and config["max_minutes"] is not None and minutes >= config["max_minutes"] - 0.01
+
+
+def _say_how_it_ended(composed: Composed, directory: Path, outcome: Outcome) -> None:
+    late = outcome.status == "finished" and outcome.step < outcome.total
+    ended = f"max_minutes={composed.config['max_minutes']:g} ended it" if late else outcome.status
+    of = f" of {outcome.total:,}" if late else ""
+    print(f"{directory}: {ended} at step {outcome.step:,}{of} after {outcome.minutes:.1f} minutes of training.")
+    if outcome.objective is not None:
+        print(f"  {composed.config['objective']}: {outcome.objective:.4g} (the objective: less is better)")
+    _say_next(composed, directory, outcome.step, outcome.grid, stopped=outcome.status == "stopped", late=late)
 
 
 def _say_next(
