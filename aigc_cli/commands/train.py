@@ -59,9 +59,7 @@ def train(
     _check_init(init)
     directory = run_directory(composed, Path(output))
     if not restart and (done := _finished(composed, directory)):
-        late = _out_of_time(composed.config, done["step"], done["minutes"])
-        print(f"{directory} is finished: {done['step']:,} steps{f' in max_minutes={max_minutes:g}' if late else ''}.")
-        _say_next(composed, directory, done["step"], done["grid"], late=late)
+        _say_that_it_has_ended(composed, directory, done)
         return done["objective"]
     if not restart:
         refuse_changes(directory, composed)
@@ -131,6 +129,13 @@ def _out_of_time(config: Mapping[str, Any], step: int, minutes: float) -> bool:
     """Tell whether a finished run was ended by max_minutes, before its last step."""
     more = config["epochs"] is not None or step < config["steps"]
     return more and config["max_minutes"] is not None and minutes >= config["max_minutes"] - 0.01
+
+
+def _say_that_it_has_ended(composed: Composed, directory: Path, done: Mapping[str, Any]) -> None:
+    late = _out_of_time(composed.config, done["step"], done["minutes"])
+    why = f" in max_minutes={composed.config['max_minutes']:g}" if late else ""
+    print(f"{directory} is finished: {done['step']:,} steps{why}.")
+    _say_next(composed, directory, done["step"], done["grid"], late=late)
 
 
 def _say_how_it_ended(composed: Composed, directory: Path, outcome: Outcome) -> None:
