@@ -51,6 +51,9 @@ often used (aigc show lists all, with their meaning):
   batch_size=N  seed=N                 samples a step; everything random
   device=auto  precision=auto          cpu, cuda, mps; fp32, bf16, fp16
   data.root=PATH                       where the data lie
+  data.augment=[flip,crop]             random changes: flip, crop, rotate, scale, colour
+  data.labels=true                     of an image_folder: its sub-folders are classes
+  model.conditional=true               learn by label, and sample by label
   optimizer.lr=X                       learning rate; of one phase: optimizer.phases.critic.lr=X
   name=NAME  output=outputs            the run's folder
   restart=true                         start afresh; the old run is kept aside
@@ -59,6 +62,8 @@ often used (aigc show lists all, with their meaning):
 examples:
   aigc train model=dcgan data=image_folder data.root=photos data.size=64
   aigc train -m model=gan,vae optimizer.lr=1e-4,2e-4      a sweep: four runs and a page that compares them
+  aigc train -m hydra/launcher=joblib hydra.launcher.n_jobs=2 seed=1,2,3       in parallel (aigc[parallel])
+  aigc train -m hydra/sweeper=optuna 'optimizer.lr=tag(log,interval(1e-4,1e-2))'     a search (aigc[sweep])
 """ + FLAGS.replace("\n  --cfg", "\n  -m, --multirun     a sweep: run every combination of key=a,b\n  --cfg")
 
 SAMPLE = (
@@ -77,6 +82,9 @@ often used:
   interpolate=true           a walk through the latent space, as an animation
   reconstruct=true           inputs over outputs (models with an encoder)
   manifold=true              the plane of a two-dimensional latent (a vae with model.latent=2)
+  data.root=PATH             reconstruct: where the data lie now
+  frames=31                  of a walk, from one latent to the next
+  batch_size=64  device=auto samples at once, and where
   output=PATH                where to write
 
 examples:
@@ -95,7 +103,9 @@ usage: aigc data check|pack data=NAME [key=value ...]
 
 often used:
   data.root=PATH         where the data lie
-  data.size=64           side of the pictures
+  data.size=64           side of the pictures; data.fit=crop or pad
+  data.labels=true       of an image_folder: its sub-folders are classes
+  data.max_bad=0.1       share of files that may be unreadable
   data.cache=PATH        where packs are kept
 
 examples:
@@ -106,7 +116,7 @@ examples:
 )
 
 LIST = """\
-usage: aigc list [models|data|recipes|optimizers ...] [--config-dir DIR]
+usage: aigc list [models|data|recipes|optimizers|schedules ...] [--config-dir DIR]
 
 Print what there is to choose from, one line each.
 """

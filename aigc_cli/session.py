@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from aigc_cli import __version__, checkpoints
 from aigc_cli.config import bind
-from aigc_cli.data.pack import Pack, advice, open_data
+from aigc_cli.data.pack import Pack, advice
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.devices import Device, choose, slow_bf16
 from aigc_cli.errors import ConfigError, TrainingError
@@ -42,15 +42,15 @@ class Outcome:
     objective: float | None
     grid: str | None
     exit_code: int
+    total: int  # the steps that were asked for
 
 
-def start(composed: Composed, directory: Path) -> Outcome:
+def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
     """Train; nothing is written to the run's folder before data, model and settings are known to fit each other."""
     config = composed.config
     device = choose(config["device"], config["precision"], deterministic=config["trainer"]["deterministic"])
     if slow_bf16(device):
         warn("precision=bf16: this CPU has no bf16 instructions; expect it to be many times slower than fp32.")
-    pack = open_data(config["data"])
     if config["objective"] and not pack.counts["test"]:
         raise ConfigError("objective: nothing is held out to compare with. Type objective=null, or give it more data.")
     batch_size, seed = config["batch_size"], config["seed"]
@@ -69,8 +69,7 @@ def start(composed: Composed, directory: Path) -> Outcome:
 
         evaluation = Evaluation(pack, model, config["evaluation"], device.torch, directory)
     source = _source(config, directory)
-    frozen = _frozen(config["schedule"]["name"])
-    opened = Run.open(composed, directory, restart=config["restart"], frozen=frozen, warn=warn)
+    opened = Run.open(composed, directory, restart=config["restart"], warn=warn)
     with opened as run, StopRequest() as stop:
         newest = checkpoints.latest(run.checkpoints, warn=warn)
         if newest is None and source:
@@ -78,7 +77,9 @@ def start(composed: Composed, directory: Path) -> Outcome:
         trainer = trainer_of()
         minutes = _resume(trainer, newest)
         run.rewind(trainer.steps)
-        meta = {"aigc": __version__, "spec": pack.spec.to_dict(), "config": config, "choices": dict(composed.choices)}
+        _warn_of_other_data(newest, pack)
+        meta = {"aigc": __version__, "spec": pack.spec.to_dict(), "config": config, "choices": dict(composed.choices),
+                "data": pack.fingerprint}  # fmt: skip
         first = trainer.steps and trainer.steps + 1  # what lies after it in old events is from a run that was cut off
         board = open_board(directory / "tensorboard", first_step=first) if config["preview"]["tensorboard"] else None
         loop = Loop(
@@ -105,7 +106,7 @@ def _train(loop: Loop, run: Run, stop: StopRequest, pack: Pack, config: Config) 
         step, minutes = loop.trainer.steps, loop.elapsed()
         run.summarise(status, step=step, minutes=minutes, objective=figure, error=said, grid=loop.grid)
         loop.recorder.close()
-    return Outcome(status, step, minutes, figure, loop.grid, stop.exit_code if status == "stopped" else 0)
+    return Outcome(status, step, minutes, figure, loop.grid, stop.exit_code if status == "stopped" else 0, loop.total)
 
 
 def _trainer_builder(model: Model, config: Config, total: int, device: Device) -> partial[Trainer]:
@@ -132,14 +133,6 @@ def _trainer_builder(model: Model, config: Config, total: int, device: Device) -
     return partial(Trainer, model, optimizers, lambda step: factor(step, total), device, **settings)
 
 
-def _frozen(schedule: str) -> dict[str, str]:
-    """Say why the length of a run may not change once its learning rate falls over it."""
-    if schedule == "constant":
-        return {}
-    reason = f"the {schedule} schedule falls over them: init=<this run> name=<another> trains on from its weights"
-    return {"steps": reason, "epochs": reason}
-
-
 def _resume(trainer: Trainer, newest: checkpoints.Checkpoint | None) -> float:
     """Load the newest good checkpoint, if any, and return the minutes trained before."""
     if newest is None:
@@ -147,6 +140,13 @@ def _resume(trainer: Trainer, newest: checkpoints.Checkpoint | None) -> float:
     state = newest.state()
     trainer.load_state_dict(state["trainer"])
     return state["minutes"]
+
+
+def _warn_of_other_data(newest: checkpoints.Checkpoint | None, pack: Pack) -> None:
+    """Say so where a run goes on with other files than it began with: data.root may be another, as folders move."""
+    before = newest.meta.get("data") if newest else None
+    if before not in (None, pack.fingerprint):
+        warn("data: not the files that this run began with (names, sizes or times differ); going on with these.")
 
 
 def _source(config: Config, directory: Path) -> tuple[checkpoints.Checkpoint, dict[str, torch.Tensor]] | None:
@@ -190,7 +190,7 @@ def _without_memory(error: Exception, where: str, config: Config, device: Device
 def _announce(
     composed: Composed, directory: Path, pack: Pack, model: Model, device: Device, step: int, total: int
 ) -> None:
-    if line := advice(pack):
+    if line := advice(pack, composed.config["data"]["augment"]):
         warn(line)
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     shape = "x".join(map(str, pack.spec.shape))

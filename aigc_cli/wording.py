@@ -21,8 +21,9 @@ _SYMBOLS |= {"min_length": "of length >=", "max_length": "of length <="}
 
 def suggestion(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """Return " Did you mean 'x'?" where something known is close to the word, else nothing."""
-    close = difflib.get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=likeness)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    names = {str(name).lower(): str(name) for name in known}
+    close = difflib.get_close_matches(str(word).lower(), names, n=1, cutoff=likeness)
+    return f" Did you mean '{names[close[0]]}'?" if close else ""
 
 
 def given(value: Any) -> str:

@@ -168,15 +168,15 @@ def test_a_wrong_path_gets_suggestions(tmp_path, monkeypatch):
     save(tmp_path / "outputs" / "toy-glyphs" / "checkpoints", 10)
     (tmp_path / "outputs" / "new" / "checkpoints").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match=r"Did you mean outputs/toy-glyphs\?"):
+    with pytest.raises(CheckpointError, match=r"Did you mean ckpt=outputs/toy-glyphs\?"):
         checkpoints.resolve("outputs/toy-glyhps")
-    with pytest.raises(CheckpointError, match=r"Did you mean outputs/toy-glyphs\?"):
+    with pytest.raises(CheckpointError, match=r"Did you mean ckpt=outputs/toy-glyphs\?"):
         checkpoints.resolve("toy-glyphs")
-    with pytest.raises(CheckpointError, match="There are: outputs/new, outputs/toy-glyphs"):
+    with pytest.raises(CheckpointError, match=r"Type ckpt=outputs/[a-z-]+ \(or outputs/[a-z-]+\)"):
         checkpoints.resolve("xyz")
     with pytest.raises(CheckpointError, match="It holds runs; name one of them: toy-glyphs"):
         checkpoints.resolve("outputs")
-    with pytest.raises(CheckpointError, match="holds no checkpoint yet"):
+    with pytest.raises(CheckpointError, match="holds no checkpoint"):
         checkpoints.resolve("outputs/new")
     with pytest.raises(CheckpointError, match="cannot be read: File name too long"):
         checkpoints.resolve("x" * 5000)
@@ -219,5 +219,5 @@ def test_what_fits_partly_is_loaded_and_the_rest_listed():
     assert "2.weight is 3x4 in the checkpoint, 2x4 here" in lines
     assert "3.weight is in the checkpoint only" in lines
     assert len(lines) == 4
-    with pytest.raises(CheckpointError, match="none of its weights fits"):
+    with pytest.raises(CheckpointError, match="none of these weights fits"):
         checkpoints.fit_partly(one, {"x": torch.ones(1)})

@@ -194,7 +194,7 @@ def test_changed_settings_are_refused_by_name(place, uninterrupted):
 def test_a_wrong_init_leaves_no_litter(place):
     code, said = finish(start(place, "wrong", "init=nowhere"))
     assert code == 2, said
-    assert "nowhere: there is no such file or folder" in said
+    assert "init: no such file or folder: nowhere." in said
     assert not list((place / "wrong").glob("*"))
 
 

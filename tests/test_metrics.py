@@ -93,3 +93,22 @@ def test_copies_are_found_out():
 def test_the_nearest_is_the_root_mean_squared_difference():
     distance, _ = nearest(torch.full((1, 2, 2), 10), np.full((1, 2, 2), 14, np.uint8))
     assert distance.item() == pytest.approx(4)
+
+
+def test_the_reference_implementation_says_the_same_to_three_digits():
+    """torch-fidelity's arithmetic, checked against the original TensorFlow code, on the same activations."""
+    fid = pytest.importorskip("torch_fidelity.metric_fid", reason="aigc[inception]")
+    kid = pytest.importorskip("torch_fidelity.metric_kid")
+    prc = pytest.importorskip("torch_fidelity.metric_prc")
+    isc = pytest.importorskip("torch_fidelity.metric_isc")
+    mixing = torch.randn(32, 32, generator=torch.Generator().manual_seed(2))
+    one, two = normal(1200, 32) @ mixing, normal(1100, 32, seed=1, mean=0.2).abs() @ mixing
+    statistics = [fid.fid_features_to_statistics(each.double()) for each in (one, two)]
+    theirs = fid.fid_statistics_to_metric(*statistics, verbose=False)[fid.KEY_METRIC_FID]
+    assert frechet(one, two) == pytest.approx(theirs, rel=5e-4)
+    theirs = kid.kid_features_to_metric(one.double(), two.double(), kid_subset_size=1000, verbose=False)
+    assert kernel(one, two) == pytest.approx(theirs[kid.KEY_METRIC_KID_MEAN], rel=0.05)  # other subsets
+    assert precision_recall(one, two) == pytest.approx(prc.calculate_precision_recall_full(one, two), abs=5e-4)
+    logits = normal(5000, 10, deviation=3)
+    theirs = isc.isc_features_to_metric(logits, shuffle=True)[isc.KEY_METRIC_ISC_MEAN]
+    assert inception_score(logits) == pytest.approx(theirs, rel=5e-3)  # other parts

@@ -298,7 +298,7 @@ BY_MODEL = {
     "label=3": "label: no class 3. Allowed: 0 to 2, or shirt, shoe, bag.",
     "label=-1": "label: no class -1.",
     "label=shos": "label: no class 'shos'. Did you mean 'shoe'?",
-    "steps=10": "steps: model 'gan' has no use for it: it takes none such. Leave steps out.",
+    "steps=10": "steps: model 'gan' has no use for it: it has no settings of sampling. Leave steps out.",
     "reconstruct=true": "reconstruct: model 'gan' takes no pictures in (a vae does). Leave reconstruct out.",
     "manifold=true": "manifold: the latents of model 'gan' have 4 dimensions, allowed: 2.",
     "grid=1000x1000": "allowed: 65535 a side and 268,435,456 pixels in all. Type a smaller n, or files=true.",

@@ -212,3 +212,59 @@ def test_an_objective_needs_something_held_out(place, capsys):
     assert main([*words, "objective=sliced_wasserstein"]) == 2
     assert "objective: nothing is held out" in capsys.readouterr().err
     assert not (place / "outputs").exists()
+
+
+def test_time_that_runs_out_is_said_and_the_way_on_keeps_the_goal(place, capsys):
+    assert train("steps=100000", "max_minutes=0.02") == 0
+    said = capsys.readouterr().out
+    assert "max_minutes=0.02 ended it at step" in said
+    assert "of 100,000" in said
+    assert "steps=100000 max_minutes=0.04" in said
+    assert train("steps=100000", "max_minutes=0.02") == 0
+    assert "steps in max_minutes=0.02" in capsys.readouterr().out
+
+
+def test_fewer_steps_than_there_are_is_a_finished_run(place, capsys):
+    assert train("steps=6") == 0
+    assert train("steps=3") == 0
+    assert "is finished: 6 steps" in capsys.readouterr().out
+
+
+def test_after_a_decayed_schedule_the_way_on_is_a_new_run(place, capsys):
+    assert train("steps=4", "schedule=cosine") == 0
+    said = capsys.readouterr().out
+    assert "train on: aigc train" in said
+    assert {"steps=4", "schedule=cosine"} <= set(said.partition("train on:")[2].split())
+    assert "init=outputs/run name=run-2" in said
+    assert "its cosine's end" not in said.partition("train on:")[0]
+
+
+def test_a_run_goes_on_when_its_pictures_have_moved(place, capsys):
+    for number in range(40):
+        (place / "photos").mkdir(exist_ok=True)
+        Image.new("L", (16, 16), 6 * number).save(place / "photos" / f"{number}.png")
+    words = [word for word in TINY if not word.startswith("data.")]
+    words = ["train", *words, "data=image_folder", "data.size=16", "data.channels=1"]
+    assert main([*words, "data.root=photos", "steps=2"]) == 0
+    (place / "photos").rename(place / "moved")
+    assert main([*words, "data.root=moved", "steps=4"]) == 0
+    told = capsys.readouterr()
+    assert "continuing at step 2 of 4" in told.out
+    assert "data: not the files" not in told.err
+    (place / "moved" / "1.png").unlink()
+    assert main([*words, "data.root=moved", "steps=6"]) == 0
+    assert "data: not the files that this run began with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["device=gpu"], "device: given 'gpu'"), (["init=nowhere"], "init: no such file or folder: nowhere."),
+     (["data=image_folder", "data.root=nowhere"], "data.root: no folder 'nowhere'")],
+)  # fmt: skip
+def test_what_shows_without_torch_is_said_without_it(place, words, said):
+    words = [word for word in TINY if not (word.startswith(("data.", "device=")) and words)] + words
+    script = f"import sys\nfrom aigc_cli.cli import main\ncode = main({['train', *words]!r})\n"
+    check = "assert 'torch' not in sys.modules\nsys.exit(code)"
+    done = subprocess.run([sys.executable, "-c", script + check], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr

@@ -11,7 +11,7 @@ DEFAULTS = {
     "model": {"name": "gan", "z_dim": 64, "width": 32, "generator": {"name": "mlp", "depth": 2}},
     "data": {"name": "glyphs", "root": None, "augment": [], "workers": None},
     "optimizer": {"name": "adam", "lr": 1e-3, "phases": {"critic": {"lr": 4e-4}}},
-    "trainer": {"ema": 0.0},
+    "trainer": {"ema": 0.0}, "schedule": {"name": "constant"},
 }  # fmt: skip
 
 

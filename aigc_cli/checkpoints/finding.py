@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from aigc_cli.checkpoints.reading import MANIFEST, STATE, WEIGHTS, Checkpoint, NewerFormatError, open_file, open_folder
 from aigc_cli.errors import CheckpointError
+from aigc_cli.runs.finding import is_run, near_runs
 
 Warn = Callable[[str], object]
 PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin", ".pyt", ".tar", ".joblib", ".npy", ".npz")
@@ -44,7 +44,7 @@ def resolve(path: str | Path, warn: Warn = print) -> Checkpoint:
             return _resolve_file(path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
-    raise CheckpointError(f"{path}: there is no such file or folder.{_did_you_mean(path)}")
+    raise CheckpointError(f"{path}: there is no such file or folder.{near_runs(path)}")
 
 
 def _resolve_folder(path: Path, warn: Warn) -> Checkpoint:
@@ -62,8 +62,14 @@ def _resolve_folder(path: Path, warn: Warn) -> Checkpoint:
     if folders:
         raise CheckpointError(f"{checkpoints}: none of its {len(folders)} checkpoints is whole.")
     runs = sorted(place.parent.name for place in path.glob("*/checkpoints") if step_folders(place))
-    hint = f" It holds runs; name one of them: {', '.join(runs[:8])}." if runs else ""
-    raise CheckpointError(f"{path} holds no checkpoint yet.{hint}")
+    hint = f"It holds runs; name one of them: {', '.join(runs[:8])}." if runs else _inside_of(path)
+    raise CheckpointError(f"{path} holds no checkpoint. {hint}")
+
+
+def _inside_of(path: Path) -> str:
+    """Name the run that the path lies in, or say what a run is."""
+    run = next((place for place in path.resolve().parents if is_run(place)), None)
+    return f"It lies in a run: give {run}." if run else "Give the folder of a run, such as outputs/gan-glyphs."
 
 
 def _resolve_file(path: Path) -> Checkpoint:
@@ -97,17 +103,6 @@ def _beside(broken: Path) -> str:
         except (CheckpointError, OSError):
             continue
     return ""
-
-
-def _did_you_mean(path: Path) -> str:
-    places = [path.parent] if path.parent.is_dir() else []
-    places += [folder for folder in (Path("outputs"),) if folder.is_dir() and folder not in places]
-    known = {entry.name: entry for place in places for entry in sorted(place.iterdir())
-             if (entry / "checkpoints").is_dir() or entry.suffix == ".safetensors"}  # fmt: skip
-    near = difflib.get_close_matches(path.name, known, n=1, cutoff=0.5)
-    if near:
-        return f" Did you mean {known[near[0]]}?"
-    return f" There are: {', '.join(str(entry) for entry in list(known.values())[:8])}." if known else ""
 
 
 def _step_of(folder: Path) -> int | None:

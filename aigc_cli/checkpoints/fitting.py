@@ -40,7 +40,7 @@ def fit_partly(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
     here = module.state_dict()
     fitting = {name: tensor for name, tensor in tensors.items() if name in here and tensor.shape == here[name].shape}
     if not fitting:
-        raise CheckpointError("none of its weights fits this model. Check model= and the sizes of its networks.")
+        raise CheckpointError("init: none of these weights fits this model. Check model= and its networks' sizes.")
     module.load_state_dict(fitting, strict=False)
     return mismatches(module, tensors)
 

@@ -11,6 +11,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from aigc_cli.errors import DataError
+from aigc_cli.runs.names import safe
 
 if TYPE_CHECKING:
     from aigc_cli.composing.compose import Composed
@@ -40,8 +41,14 @@ def data(
         print(f"  advice:   {hint}")
     if action == "check":
         _verify(pack)
-        name = run.choices.get("data") or data["name"]
-        print(f"  look:     {_draw(pack, Path(output) / f'{name}.png', n, seed)}", flush=True)
+        print(f"  look:     {_draw(pack, Path(output) / f'{_title(run, data)}.png', n, seed)}", flush=True)
+
+
+def _title(run: Composed, data: Mapping[str, Any]) -> str:
+    """Return the data set's name, and its folder's where the user named one."""
+    name, root = str(run.choices.get("data") or data["name"]), data.get("root")
+    default = run.defaults.get("data", {}).get("root")
+    return name if root in (None, default) else f"{name}-{safe(Path(str(root)).name)}"
 
 
 def _megabytes(pack: Pack) -> str:

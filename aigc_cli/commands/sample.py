@@ -60,7 +60,8 @@ def show(request: Request) -> Path:
     target = _target(request, checkpoint)
     _probe(target.parent)
     try:
-        gallery = Gallery(restore(checkpoint, device), request, checkpoint.meta["config"], device)
+        model = restore(checkpoint, device)
+        gallery = Gallery(model, request, checkpoint.meta["config"], device, preset_of(checkpoint))
         written = gallery.write(target, _metadata(checkpoint))
     except torch.OutOfMemoryError:
         raise TrainingError(
@@ -72,6 +73,13 @@ def show(request: Request) -> Path:
     print(f"{gallery.account}, step {checkpoint.step}, {time.perf_counter() - began:.1f} s: {_short(written)}")
     print(f"next: aigc sample ckpt={_short(request.ckpt)} {gallery.next_idea()}")
     return written
+
+
+def preset_of(checkpoint: Checkpoint) -> str:
+    """Return what was typed as model=, where the checkpoint says so, else its class's name."""
+    chosen = checkpoint.meta.get("choices")
+    name = chosen.get("model") if isinstance(chosen, Mapping) else None
+    return name if isinstance(name, str) and name.isprintable() else str(checkpoint.meta["config"]["model"]["name"])
 
 
 def _target(request: Request, checkpoint: Checkpoint) -> Path:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from aigc_cli.commands.list import read_words
-from aigc_cli.composing.comments import comments, description
+from aigc_cli.composing.comments import description, meanings
 from aigc_cli.composing.compose import ELSEWHERE, Composed, compose
-from aigc_cli.composing.composition import config_folders, files_used
+from aigc_cli.composing.composition import config_folders
 from aigc_cli.composing.overrides import Groups
 from aigc_cli.errors import ConfigError
 
@@ -21,9 +21,7 @@ def main(words: Sequence[str]) -> int:
     folder, overrides = read_words(words, "show")
     composed = compose("train", overrides, config_dir=folder, complete=False)
     folders = config_folders(folder)
-    meaning: dict[str, str] = {}
-    for file, package in files_used("train", composed.choices, folders):
-        meaning |= {f"{package}.{key}".lstrip("."): comment for key, comment in comments(file)}
+    meaning = meanings("train", composed.choices, folders)
     print("\n".join(heading(composed, Groups(folders))), end="\n\n")
     print("\n".join(lines(composed.config, meaning)), end="\n\n", flush=True)
     print("\n".join(sizes(composed)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from aigc_cli.config import check
+from aigc_cli.data.pack import open_data
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.measures import Figure, Group
-from aigc_cli.runs import read_config, read_summary, run_directory
-from aigc_cli.runs.settings import RUN_ONLY, differing
+from aigc_cli.runs import read_config, read_summary, refuse_changes, run_directory
+from aigc_cli.runs.finding import near_runs
+from aigc_cli.runs.settings import RESUMABLE, differing
 
 if TYPE_CHECKING:
     from aigc_cli.composing.compose import Composed
+    from aigc_cli.session import Outcome
 
 Whole = Annotated[int, Gt(0)]
 Cadence = Annotated[int, Ge(0)]
@@ -50,21 +54,21 @@ def train(
     objective: Literal["sliced_wasserstein", "frechet", "kernel"] | None,
 ) -> float | None:
     """Train a model on data; return the objective where one is asked for."""
-    check(trainer_settings, trainer, "trainer")
-    check(preview_settings, preview, "preview")
-    check(checkpoint_settings, checkpoint, "checkpoint")
-    check(evaluation_settings, evaluation, "evaluation")
+    _check_groups(trainer=trainer, preview=preview, checkpoint=checkpoint, evaluation=evaluation)
     _check_length(composed, steps, epochs)
+    _check_device(device)
+    _check_init(init)
     directory = run_directory(composed, Path(output))
     if not restart and (done := _finished(composed, directory)):
-        print(f"{directory} is finished: {done['step']:,} steps.")
-        _say_next(composed, directory, done["step"], done["grid"])
+        _say_that_it_has_ended(composed, directory, done)
         return done["objective"]
+    if not restart:
+        refuse_changes(directory, composed)
+    pack = open_data(data)
     from aigc_cli.session import start  # torch comes with it
 
-    outcome = start(composed, directory)
-    print(f"{directory}: {outcome.status} at step {outcome.step:,} after {outcome.minutes:.1f} minutes of training.")
-    _say_next(composed, directory, outcome.step, outcome.grid, stopped=outcome.status == "stopped")
+    outcome = start(composed, directory, pack)
+    _say_how_it_ended(composed, directory, outcome)
     if outcome.exit_code:
         raise SystemExit(outcome.exit_code)
     return outcome.objective
@@ -100,6 +104,25 @@ def evaluation_settings(
     """Name the settings under `evaluation`."""
 
 
+def _check_groups(**nodes: Node) -> None:
+    """Check the groups of settings whose names functions of this file hold."""
+    schemas = {"trainer": trainer_settings, "preview": preview_settings, "checkpoint": checkpoint_settings,
+               "evaluation": evaluation_settings}  # fmt: skip
+    for path, node in nodes.items():
+        check(schemas[path], node, path)
+
+
+def _check_init(init: str | None) -> None:
+    if init is not None and not Path(init).expanduser().exists():
+        raise ConfigError(f"init: no such file or folder: {init}.{near_runs(init, 'init')}")
+
+
+def _check_device(device: str) -> None:
+    """Refuse a name that no torch knows; whether the machine has the device is found out with torch."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise ConfigError(f"device: given {device!r}, allowed: auto, cpu, cuda, cuda:N, mps. Type device=auto.")
+
+
 def _check_length(composed: Composed, steps: int | None, epochs: float | None) -> None:
     typed = {override.lstrip("+").split("=")[0] for override in composed.overrides}
     if {"steps", "epochs"} <= typed and epochs is not None and steps is not None:
@@ -115,32 +138,69 @@ def _finished(composed: Composed, directory: Path) -> dict[str, Any] | None:
         return None
     stored, config = read_config(directory)["config"], composed.config
     lengths = ("steps", "epochs", "max_minutes")
-    enough = all(stored.get(key) == config[key] for key in lengths)
-    changed = differing(stored, config, RUN_ONLY)
+    fewer = config["epochs"] is None and config["steps"] <= summary["step"]
+    enough = fewer or all(stored.get(key) == config[key] for key in lengths)
+    changed = differing(stored, config, RESUMABLE)
     missing = config["objective"] is not None and summary["objective"] is None
     return summary if enough and not changed and not missing else None
 
 
-def _say_next(composed: Composed, directory: Path, step: int, grid: str | None, *, stopped: bool = False) -> None:
+def _out_of_time(config: Mapping[str, Any], step: int, minutes: float) -> bool:
+    """Tell whether a finished run was ended by max_minutes, before its last step."""
+    more = config["epochs"] is not None or step < config["steps"]
+    return more and config["max_minutes"] is not None and minutes >= config["max_minutes"] - 0.01
+
+
+def _say_that_it_has_ended(composed: Composed, directory: Path, done: Mapping[str, Any]) -> None:
+    late = _out_of_time(composed.config, done["step"], done["minutes"])
+    why = f" in max_minutes={composed.config['max_minutes']:g}" if late else ""
+    print(f"{directory} is finished: {done['step']:,} steps{why}.")
+    _say_next(composed, directory, done["step"], done["grid"], late=late)
+
+
+def _say_how_it_ended(composed: Composed, directory: Path, outcome: Outcome) -> None:
+    late = outcome.status == "finished" and outcome.step < outcome.total
+    ended = f"max_minutes={composed.config['max_minutes']:g} ended it" if late else outcome.status
+    of = f" of {outcome.total:,}" if late else ""
+    print(f"{directory}: {ended} at step {outcome.step:,}{of} after {outcome.minutes:.1f} minutes of training.")
+    if outcome.objective is not None:
+        print(f"  {composed.config['objective']}: {outcome.objective:.4g} (the objective: less is better)")
+    _say_next(composed, directory, outcome.step, outcome.grid, stopped=outcome.status == "stopped", late=late)
+
+
+def _say_next(
+    composed: Composed, directory: Path, step: int, grid: str | None, *, stopped: bool = False, late: bool = False
+) -> None:
     """Say where the pictures lie and what to type next."""
     lines = [("look", str(directory / grid))] if grid else []
     lines.append(("sample", f"aigc sample ckpt={shlex.quote(str(directory))} n=64"))
-    lines.append(("continue", _command_to_continue(composed, directory, step, stopped)))
+    schedule = composed.config["schedule"]["name"]
+    if stopped or late or schedule == "constant":
+        lines.append(("continue", _command_to_continue(composed, step, stopped, late)))
+    else:
+        lines.append(("train on", _command_of_a_new_run(composed, directory)))
+        lines.append(("", f"(a new run from these weights: the rate of this one has come to its {schedule}'s end)"))
     if composed.choices.get("data") == "glyphs":
         lines.append(("try next", "aigc train model=dcgan data=mnist"))
-    print("\n".join(f"  {what + ':':<10}{text}" for what, text in lines), flush=True)
+    named = [(f"{what}:" if what else "", text) for what, text in lines]
+    print("\n".join(f"  {what:<10}{text}" for what, text in named), flush=True)
 
 
-def _command_to_continue(composed: Composed, directory: Path, step: int, stopped: bool) -> str:
+def _command_to_continue(composed: Composed, step: int, stopped: bool, late: bool) -> str:
+    if stopped:
+        return _command(composed, ["restart"], [])
+    if late:
+        return _command(composed, ["restart", "max_minutes"], [f"max_minutes={2 * composed.config['max_minutes']:g}"])
+    return _command(composed, ["restart", "steps", "epochs", "max_minutes"], [f"steps={2 * step}"])
+
+
+def _command_of_a_new_run(composed: Composed, directory: Path) -> str:
+    more = [f"init={directory}", f"name={directory.name}-2"]
+    return _command(composed, ["restart", "max_minutes", "name", "init"], more)
+
+
+def _command(composed: Composed, leave_out: list[str], more: list[str]) -> str:
+    """Return this command line without some of its settings and with others."""
     flags = ["--config-dir", composed.config_dir] if composed.config_dir else []
-    leave_out = ["restart"]
-    more: list[str] = []
-    if not stopped:
-        leave_out += ["steps", "epochs", "max_minutes"]
-        more = [f"steps={2 * step}"]
-    if not stopped and composed.config["schedule"]["name"] != "constant":
-        # The learning rate has fallen to its end: a new run goes on from the weights.
-        leave_out += ["name", "init"]
-        more = [f"init={directory}", f"name={directory.name}-2"]
     kept = [override for override in composed.overrides if override.split("=")[0] not in leave_out]
     return shlex.join(["aigc", "train", *flags, *kept, *more])

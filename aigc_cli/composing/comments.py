@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 LINE = re.compile(r"^(?P<indent> *)(?:- )?(?P<key>[A-Za-z_]\w*):(?P<rest>(?: .*)?)$")
 QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
+
+
+def meanings(verb: str, choices: Mapping[str, str | None], folders: Sequence[Path]) -> dict[str, str]:
+    """Return dotted key -> comment of all settings of a composition."""
+    from aigc_cli.composing.composition import files_used
+
+    found: dict[str, str] = {}
+    for file, package in files_used(verb, choices, folders):
+        found |= {f"{package}.{key}".lstrip("."): comment for key, comment in comments(file)}
+    return found
 
 
 def description(file: Path) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from aigc_cli.composing.comments import comments, meanings
 from aigc_cli.composing.composition import compose_plain, config_folders, package_of
 from aigc_cli.composing.overrides import Groups, Override, check_group, check_key, check_type, lookup, read
 from aigc_cli.config import bind, check, load
@@ -61,7 +63,8 @@ def compose(
     composed = Composed(verb, config, defaults, chosen, [o.normal for o in typed], tuple(swept), own)
     unset, wrong = unset_and_wrong(composed, ours=len(folders) == 1)
     if unset and complete:
-        mistakes.append(f"still to be set: {' '.join(f'{key}=...' for key in unset)}")
+        meaning = meanings(verb, chosen, folders)
+        mistakes += [f"{key}: not set. It is: {meaning.get(key, 'needed')}. Type {key}=..." for key in unset]
     mistakes += wrong
     if mistakes:
         raise ConfigError("\n".join(dict.fromkeys(mistakes)))
@@ -73,7 +76,7 @@ def checked_overrides(
 ) -> list[Override]:
     """Return the overrides without mistakes: groups are checked against the files, keys against the composition."""
     groups = Groups(folders)
-    single = [override for override in typed if not _is_misplaced(override, mistakes)]
+    single = [override for override in typed if not _is_misplaced(verb, override, mistakes)]
     found = [override for override in single if override.group and check_group(override, groups, mistakes)]
     choices = _existing(verb, found, folders, mistakes)
     config, chosen = compose_plain(verb, tuple(o.choice for o in choices), folders)
@@ -88,18 +91,33 @@ def checked_overrides(
             settings.append(override)
     config, chosen = compose_plain(verb, tuple(o.choice for o in choices), folders)
     touched = [override.key for override in settings]
+    offered = [choice for choice in chosen if choice != "pair"]
     for override in settings:
-        wrong = check_key(override.key, config, touched) or _type_mistake(override, config)
-        mistakes += [wrong] if wrong else []
+        wrong = check_key(override.key, config, touched, choices=offered) or _type_mistake(override, config)
+        mistakes += [wrong + _others_with(override.key, groups)] if wrong else []
         choices += [] if wrong else [override]
     return choices
 
 
-def _is_misplaced(override: Override, mistakes: list[str]) -> bool:
+def _others_with(key: str, groups: Groups) -> str:
+    """Say which other files of the group have the setting that this one has not."""
+    group, _, setting = key.partition(".")
+    if not setting or "." in setting:
+        return ""
+    having = [name for name, file in groups.options(group).items() if setting in dict(comments(file))]
+    return f" It is one of {group}={', '.join(having)}." if having else ""
+
+
+def _is_misplaced(verb: str, override: Override, mistakes: list[str]) -> bool:
     """Tell whether an override belongs to sweeps only."""
     if override.sweep:
         many = f"{override.key}: given {len(override.value)} values ({override.raw}), allowed: one."
-        mistakes.append(f"{many} To run them all, add -m; for a list write {override.key}=[{override.raw}].")
+        if re.fullmatch(r"\d{1,3}(,\d{3})+", override.raw or ""):
+            ways = f"write {override.key}={override.raw.replace(',', '')}"  # type: ignore[union-attr]
+        else:
+            all_of_them = "to run them all, add -m; " if verb == "train" else ""
+            ways = f"{all_of_them}a list is written {override.key}=[{override.raw}]"
+        mistakes.append(f"{many} {ways[0].upper()}{ways[1:]}.")
     elif override.key.startswith(("hydra.", "hydra/")):
         mistakes.append(f"{override.key}: only sweeps use Hydra's own settings; add -m.")
     else:
@@ -122,6 +140,9 @@ def _existing(verb: str, typed: Sequence[Override], folders: tuple[Path, ...], m
         for override in these:
             if override.key in known:
                 kept.append(override)
+                continue
+            if not offered:
+                mistakes.append(f"{override.key}: `aigc {verb}` has settings to set, nothing to choose by name.")
                 continue
             where = "this composition" if nested else f"`aigc {verb}`"
             hint, known_here = suggestion(override.key, offered), ", ".join(offered) or "none"

@@ -88,6 +88,10 @@ def parse(text: str) -> Override:
     if text.startswith("~"):
         return Override(text, "~", text[1:].partition("=")[0], None, None)
     key, equals, raw = text.partition("=")
+    if not key and not raw:
+        raise ConfigError(f"{text}: no spaces around '='; write key=value in one word.")
+    if raw.count("[") > raw.count("]"):
+        raise ConfigError(f"{text}: this list has no end; write it without spaces, or in quotes: '{key}=[a,b]'.")
     prefix = "++" if key.startswith("++") else "+" if key.startswith("+") else ""
     key = key[len(prefix) :].strip()
     if not equals or not key:
@@ -151,8 +155,10 @@ def check_group(override: Override, groups: Groups, mistakes: list[str]) -> bool
     return False
 
 
-def check_key(key: str, config: Mapping[str, Any], touched: Iterable[str]) -> str | None:
-    """Return what is wrong with a dotted key; `touched` are all keys that the same command sets.
+def check_key(
+    key: str, config: Mapping[str, Any], touched: Iterable[str], choices: Iterable[str] = ()
+) -> str | None:
+    """Return what is wrong with a dotted key; `touched` are all keys that the same command sets, choices the groups.
 
     Below optimizer.phases a phase is free: the model, which is not built yet, knows its phases.
     """
@@ -170,7 +176,8 @@ def check_key(key: str, config: Mapping[str, Any], touched: Iterable[str]) -> st
         elif depth and (node is None or f"{parent}.name" in touched or parent in touched):
             return None  # another name brings other settings: its signature will check them
         elif isinstance(node, Mapping):
-            return _no_such(".".join(parts[: depth + 1]), list(node), config)
+            more = [choice for choice in choices if "/" not in choice and choice not in node] if not depth else []
+            return _no_such(".".join(parts[: depth + 1]), [*node, *more], config)
         else:
             return f"{key}: no such setting, {parent} is a single value ({given(node)})."
     return None
@@ -217,7 +224,8 @@ def check_type(key: str, value: Any, default: Any) -> str | None:
         return None
     hint = f"; write {key}=[{value}]" if wanted == "list" else ""
     usual = f"{key}.{next(iter(default), '...')}=..." if isinstance(default, Mapping) else plain(default)
-    return f"{key}: given {given(value)}, allowed: {wanted} (such as {usual}){hint}."
+    such = "" if isinstance(default, bool) else f" (such as {usual})"
+    return f"{key}: given {given(value)}, allowed: {wanted}{such}{hint}."
 
 
 def plain(value: Any) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aigc_cli.data.decode import SUFFIXES, Fit, is_picture, read_picture
 from aigc_cli.data.folders import File, existing_folder, list_files, shown, split_by_hash
-from aigc_cli.data.source import Contents, Reader, Split, digest, image_spec
+from aigc_cli.data.source import OUTSIDE, Contents, Reader, Split, digest, image_spec
 from aigc_cli.errors import DataError
 
 
@@ -67,7 +67,7 @@ class ImageFolder:
             raise DataError(f"data.root: no pictures ({kinds}) among the {len(self.files)} files of '{self.root}'.")
         ignored, rejected = len(self.files) - len(paths), []
         if self.labels:
-            rejected = [(path, "lies in no class's sub-folder") for path in paths if "/" not in path]
+            rejected = [(path, OUTSIDE) for path in paths if "/" not in path]
             paths = [path for path in paths if "/" in path]
         classes = self.classes
         splits = {split: Split(keys, _labels(keys, classes)) for split, keys in split_by_hash(paths).items()}

@@ -9,7 +9,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,13 +100,13 @@ def cache_folder(cache: str | None) -> Path:
     return Path(cache or os.environ.get("AIGC_CACHE") or "~/.cache/aigc").expanduser()
 
 
-def advice(pack: Pack) -> str | None:
+def advice(pack: Pack, augment: Sequence[str] = ()) -> str | None:
     """Say what helps where there are few training pictures."""
     count = pack.counts["train"]
     if count >= SMALL:
         return None
-    return (f"only {count} training pictures: samples may repeat them. data.augment=[flip,crop,colour] makes more "
-            "of them; so does starting from a trained model with init=.")  # fmt: skip
+    more = "" if augment else " data.augment=[flip,crop,colour] makes more of them."
+    return f"only {count} training pictures: samples may repeat them.{more} Starting from a trained model helps: init=."
 
 
 def read_pack(path: Path, fingerprint: str) -> Pack | None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from aigc_cli.data.folders import shown
-from aigc_cli.data.source import Contents, Key, Reader, Rejected, Source
+from aigc_cli.data.source import OUTSIDE, Contents, Key, Reader, Rejected, Source
 from aigc_cli.errors import DataError
 from aigc_cli.files import sync
 
@@ -79,9 +79,11 @@ def write_pack(
 def too_many(rejected: Sequence[Bad], total: int, max_bad: float) -> None:
     """Raise DataError once the unreadable are more than the share that is allowed."""
     if len(rejected) > max_bad * total:
+        outside = any(reason == OUTSIDE for _, reason in rejected)
+        move = "Move them into one, type data.labels=false" if outside else "Remove them"
+        remedy = f"{move}, or type data.max_bad=1 to go on without them, however many there are."
         raise DataError(
-            f"data: more than max_bad={max_bad:g} of the {total:,} files cannot be used.{_named(rejected)} "
-            "Remove them, or type data.max_bad=0.1 to go on without."
+            f"data: more than max_bad={max_bad:g} of the {total:,} files cannot be used.{_named(rejected)} {remedy}"
         )
 
 

@@ -17,6 +17,9 @@ Key: TypeAlias = str | int  # names a sample within its split: a relative path, 
 Reader: TypeAlias = Callable[[Any], NDArray[np.uint8]]  # key -> stored integers of the spec's shape
 
 
+OUTSIDE = "lies in no class's sub-folder"  # why a picture has no label
+
+
 class Rejected(Exception):  # noqa: N818 (it is an answer of a reader, not a fault of the program)
     """Say why one sample cannot be used; the sample is counted, listed and skipped."""
 

@@ -67,7 +67,10 @@ def inception(weights: str | None, device: torch.device) -> tuple[torch.nn.Modul
     """
     from urllib.error import URLError
 
-    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+    except ImportError:
+        raise ConfigError("features: inception is an extra. Type pip install 'aigc[inception]'.") from None
 
     by_hand = f"Get {URL_INCEPTION_V3} and type weights= and its path, or features=classifier."
     path = None if weights is None else Path(weights).expanduser()

@@ -1,11 +1,13 @@
-"""Compare two sets of features (N, D): how far apart, how faithful, how varied. Arithmetic by torch-fidelity."""
+"""Compare two sets of features (N, D): how far apart, how faithful, how varied. Sums and kernels by torchmetrics."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import warnings
 
-SUBSET = 1000  # samples of a kernel distance's subsets, as arXiv:1801.01401
+import torch
+from torch import Tensor, nn
+
+SUBSET, SUBSETS = 1000, 100  # samples of a kernel distance's subset, and how many subsets (arXiv:1801.01401)
 BLOCK = 2048  # rows whose distances to all others are in memory at once
 
 
@@ -14,26 +16,46 @@ def frechet(samples: Tensor, data: Tensor) -> float:
 
     Unit: squared features. It is biased upwards by few samples: compare only figures of the same N.
     """
-    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+    from torchmetrics.image.fid import FrechetInceptionDistance
 
-    statistics = [fid_features_to_statistics(each.double().cpu()) for each in (samples, data)]
-    return max(0.0, fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID])
+    metric = FrechetInceptionDistance(feature=Given(samples.shape[1])).set_dtype(torch.float64)
+    metric.update(samples.double(), real=False)
+    metric.update(data.double(), real=True)
+    return max(0.0, float(metric.compute()))
 
 
 def kernel(samples: Tensor, data: Tensor) -> float:
     """Return the kernel distance, the mean of 100 subsets' (arXiv:1801.01401, Eq. 4): unbiased for any N."""
-    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+    from torchmetrics.image.kid import KernelInceptionDistance
 
     size = min(SUBSET, len(samples), len(data))
-    found = kid_features_to_metric(samples.double(), data.double(), kid_subset_size=size, verbose=False)
-    return found[KEY_METRIC_KID_MEAN]
+    with warnings.catch_warnings(), torch.random.fork_rng([]):
+        warnings.simplefilter("ignore")  # that it keeps the features
+        torch.manual_seed(0)
+        metric = KernelInceptionDistance(feature=Given(samples.shape[1]), subsets=SUBSETS, subset_size=size)
+        metric.update(samples.double(), real=False)
+        metric.update(data.double(), real=True)
+        return float(metric.compute()[0])
 
 
 def precision_recall(samples: Tensor, data: Tensor, *, k: int = 3) -> tuple[float, float]:
-    """Return the share of samples among the data, and of data among the samples (arXiv:1904.06991, Eq. 1 and 2)."""
-    from torch_fidelity.metric_prc import calculate_precision_recall_part
+    """Return the share of samples among the data, and of data among the samples (arXiv:1904.06991, Eq. 1 and 2).
 
-    return calculate_precision_recall_part(samples.float(), data.float(), k, BLOCK)
+    One lies among others where it is no farther from one of them than that one's k-th nearest neighbour of its own.
+    """
+    return _share_among(samples.float(), data.float(), k), _share_among(data.float(), samples.float(), k)
+
+
+def _share_among(points: Tensor, others: Tensor, k: int) -> float:
+    inside = torch.zeros(len(points), dtype=torch.bool)
+    for block in others.split(BLOCK):
+        inside |= (torch.cdist(block, points) <= _radii(block, others, k)[:, None]).any(0)
+    return float(inside.float().mean())
+
+
+def _radii(block: Tensor, points: Tensor, k: int) -> Tensor:
+    """Return the distance of each row to its k-th nearest neighbour; the nearest of all is the row itself."""
+    return torch.cdist(block, points).kthvalue(k + 1, dim=1).values
 
 
 def density_coverage(samples: Tensor, data: Tensor, *, k: int = 5) -> tuple[float, float]:
@@ -44,8 +66,20 @@ def density_coverage(samples: Tensor, data: Tensor, *, k: int = 5) -> tuple[floa
     samples, data = samples.float(), data.float()
     density, covered = 0.0, 0
     for block in data.split(BLOCK):
-        radius = torch.cdist(block, data).kthvalue(k + 1, dim=1).values  # the nearest of all is the point itself
+        radius = _radii(block, data, k)
         distances = torch.cdist(block, samples)
         density += float((distances < radius[:, None]).sum())
         covered += int((distances.amin(1) < radius).sum())
     return density / (k * len(samples)), covered / len(data)
+
+
+class Given(nn.Module):
+    """Stand where torchmetrics wants a network: the features are there already."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the features (N, D)."""
+        return features

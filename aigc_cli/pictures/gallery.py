@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,11 +34,13 @@ MOST_NAMES = 20  # class names in an error's line
 class Gallery:
     """Pair a model with a request, checked against each other, and write what comes of it."""
 
-    def __init__(self, model: Model, request: Request, config: Mapping[str, Any], device: torch.device) -> None:
+    def __init__(
+        self, model: Model, request: Request, config: Mapping[str, Any], device: torch.device, name: str
+    ) -> None:
         self.model: Any = model  # what it can do is asked of the protocols
         self.request, self.config, self.device = request, config, device
         self.spec: DataSpec = model.spec
-        self.name = str(config["model"]["name"])
+        self.name = name
         self._refuse_what_the_model_cannot()
         self.settings = self._checked_settings()
         of_data = request.kind == "reconstructions"  # labels then say which data to take
@@ -67,18 +70,19 @@ class Gallery:
     @property
     def account(self) -> str:
         """Say what was made."""
+        each = ", a column each class" if len(self.chosen) > 1 and self.columns % len(self.chosen) == 0 else ""
         what = {"walk": "walks", "manifold": "points of the latent plane"}.get(self.request.kind, self.request.kind)
-        return f"{self.n} {what if self.n > 1 else what.removesuffix('s')} of {self.name}"
+        return f"{self.n} {what if self.n > 1 else what.removesuffix('s')} of {self.name}{each}"
 
     def next_idea(self) -> str:
         """Return settings that are worth typing next."""
         ideas, conditional = [], self.model.conditional
+        if self.spec.condition and conditional and not self.request.labels:
+            ideas.append(f"label={self.spec.condition.names[-1]}")
         if isinstance(self.model, Renders):
             ideas += ["interpolate=true"] + ["manifold=true"] * (self._latent_shape() == (2,))
         ideas += ["reconstruct=true"] * isinstance(self.model, Reconstructs)
         done = [f"{FLAGS.get(self.request.kind)}=true"]
-        if self.spec.condition and conditional and not self.request.labels:
-            ideas.append(f"label={self.spec.classes - 1}")
         return next((idea for idea in ideas if idea not in done), f"seed={self.request.seed + 1}")
 
     def _samples(self) -> np.ndarray:
@@ -128,6 +132,8 @@ class Gallery:
         """Return rows of data, each followed by the row of what the model makes of them."""
         x, labels = held_out(self.config, self.request.data, self.spec, self.n, seed=self.request.seed,
                              classes=self.chosen)
+        if len(x) < self.request.n and not self.request.rounded:
+            print(f"aigc: n: {self.request.n} asked for, but only {len(x)} are held out.", file=sys.stderr)
         self.n = len(x)
         self.columns = min(self.request.columns or default_columns(2 * self.n), self.n)
         made = []
@@ -190,7 +196,8 @@ def sampling_settings(model: Model, name: str, function: Callable, settings: Map
     known = [key for key in parameters(function) if key != "generator"]
     for key in settings:
         if key not in known or (key == "guidance" and not model.conditional):
-            why = "it was trained without labels" if key in known else f"it takes {', '.join(known) or 'none such'}"
+            takes = f"its settings are {', '.join(known)}" if known else "it has no settings of sampling"
+            why = "it was trained without labels" if key in known else takes
             raise ConfigError(f"{key}: model '{name}' has no use for it: {why}. Leave {key} out.")
     return check(function, settings, supplied=("generator",))
 
@@ -212,8 +219,9 @@ def _index(label: int | str, names: tuple[str, ...]) -> int:
         return label
     names = tuple(name if name.isprintable() else ascii(name) for name in names)  # a file's words reach a terminal
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    allowed = f"0 to {len(names) - 1}, or {', '.join(names[:MOST_NAMES])}{more}"
-    raise ConfigError(f"label: no class {label!r}.{suggestion(str(label), names)} Allowed: {allowed}.")
+    named = f", or {', '.join(names[:MOST_NAMES])}{more}" if list(names) != [str(i) for i in range(len(names))] else ""
+    hint = suggestion(label, names) if isinstance(label, str) else ""
+    raise ConfigError(f"label: no class {label!r}.{hint} Allowed: 0 to {len(names) - 1}{named}.")
 
 
 def shown(stored: Tensor, spec: DataSpec) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aigc_cli.errors import ConfigError
+from aigc_cli.runs.finding import near_runs
 
 DEFAULT_N = {"samples": 64, "walk": 16, "reconstructions": 32, "manifold": 400}
 FLAGS = {"walk": "interpolate", "reconstructions": "reconstruct", "manifold": "manifold"}
@@ -101,9 +102,8 @@ def _checkpoint(ckpt: str | None, mistakes: list[str]) -> Path:
     if ckpt and path.exists():
         return path
     said = f"no such file or folder: {ckpt}" if ckpt else "not set"
-    runs = sorted(Path("outputs").glob("*/checkpoints"), key=lambda folder: folder.stat().st_mtime, reverse=True)
-    hint = f"Type ckpt={runs[0].parent}" if runs else "Train one first: aigc train"
-    mistakes.append(f"ckpt: {said}; allowed: a run's folder, a checkpoint's folder or a .safetensors file. {hint}")
+    allowed = "a run's folder, a checkpoint's folder or a .safetensors file"
+    mistakes.append(f"ckpt: {said}; allowed: {allowed}.{near_runs(path)}")
     return path
 
 

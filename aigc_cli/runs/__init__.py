@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,14 @@ from aigc_cli.files import atomic_write
 from aigc_cli.runs.locks import FolderLock
 from aigc_cli.runs.log import MetricsLog, read_metrics
 from aigc_cli.runs.names import run_directory
-from aigc_cli.runs.settings import RUN_ONLY, differing, plain
+from aigc_cli.runs.settings import RESUMABLE, RUN_ONLY, differing, plain
 
 if TYPE_CHECKING:
     from aigc_cli.composing.compose import Composed
 
-__all__ = ["RUN_ONLY", "Run", "read_config", "read_metrics", "read_summary", "run_directory"]
+__all__ = ["RUN_ONLY", "Run", "read_config", "read_metrics", "read_summary", "refuse_changes", "run_directory"]
+
+SHOWN = 4  # changed settings worth reading at once
 
 
 class Run:
@@ -46,21 +48,15 @@ class Run:
         directory: str | Path,
         *,
         restart: bool = False,
-        run_only: Iterable[str] = RUN_ONLY,
-        frozen: Mapping[str, str] | None = None,
         warn: Callable[[str], object] = print,
     ) -> Run:
-        """Create the run or continue it; call this once the config is known to be valid.
-
-        run_only: dotted prefixes of settings that may change when a run goes on.
-        frozen: of these, the ones that may not after all, with the reason ({"steps": "the schedule decays"}).
-        """
+        """Create the run or continue it; call this once the config is known to be valid."""
         directory = Path(directory)
         lock, aside = _claim(directory, restart)
         try:
             continues = (directory / "config.yaml").exists()
             if continues:
-                _refuse_changes(directory, composed, run_only, frozen or {})
+                refuse_changes(directory, composed)
             run = cls(directory, lock, aside, continues, warn)
             atomic_write(directory / "config.yaml", _describe(composed))
             run.checkpoints.mkdir(exist_ok=True)
@@ -190,18 +186,33 @@ def _refuse_strangers(directory: Path) -> None:
         )
 
 
-def _refuse_changes(directory: Path, composed: Composed, run_only: Iterable[str], frozen: Mapping[str, str]) -> None:
+def refuse_changes(directory: Path, composed: Composed) -> None:
+    """Raise ConfigError where a run of other settings lies in the folder; those of RESUMABLE may change."""
+    if not (directory / "config.yaml").exists():
+        return
+    frozen = _frozen(composed.config.get("schedule") or {})
     stored = read_config(directory)["config"]
-    changes = differing(stored, composed.config, [path for path in run_only if path not in frozen])
+    changes = differing(stored, composed.config, [path for path in RESUMABLE if path not in frozen])
     if not changes:
         return
     reasons = {path: f" ({reason})" for path, reason in frozen.items()}
-    listed = "; ".join(f"{path}: {plain(old)} -> {plain(new)}{reasons.get(path, '')}"
-                       for path, (old, new) in changes.items())  # fmt: skip
+    ordered = sorted(changes, key=lambda path: path not in ("model.name", "data.name"))  # what the others follow from
+    listed = [f"{path}: {plain(changes[path][0])} -> {plain(changes[path][1])}{reasons.get(path, '')}"
+              for path in ordered[:SHOWN]]  # fmt: skip
+    more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
     raise ConfigError(
-        f"{directory} was trained with other settings: {listed}. To continue it, type the old ones; "
+        f"{directory} was trained with other settings: {'; '.join(listed)}{more}. To continue it, type the old ones; "
         "to start afresh, add restart=true (the old run is kept aside) or a new name (name=...)."
     )
+
+
+def _frozen(schedule: Mapping[str, Any]) -> dict[str, str]:
+    """Say why the length of a run may not change once its learning rate falls over it."""
+    name = schedule.get("name", "constant")
+    if name == "constant":
+        return {}
+    reason = f"the {name} schedule falls over them: init=<this run> name=<another> trains on from its weights"
+    return {"steps": reason, "epochs": reason}
 
 
 def _describe(composed: Composed) -> bytes:

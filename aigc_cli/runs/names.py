@@ -31,9 +31,9 @@ def run_directory(composed: Composed, root: str | Path, run_only: Iterable[str] 
 
 def checked_name(name: str) -> str:
     """Return the name, or refuse one that would leave the folder of runs or confuse a shell."""
-    if re.fullmatch(r"\w[\w.\-]*", name) and len(name.encode()) <= NAME_LENGTH:
+    if re.fullmatch(r"\w[\w.\-]*", name, re.ASCII) and len(name.encode()) <= NAME_LENGTH:
         return name
-    allowed = f"letters, digits, '_', '-' and '.', not starting with '.' or '-', at most {NAME_LENGTH} bytes"
+    allowed = f"letters a to z, digits, '_', '-' and '.', not starting with '.' or '-', at most {NAME_LENGTH} bytes"
     raise ConfigError(f"name: given {name!r}, allowed: {allowed}. Type for example: name=first_try.")
 
 
@@ -71,9 +71,16 @@ def changed(composed: Composed, run_only: tuple[str, ...]) -> dict[str, Any]:
     Settings that do not change what is learnt stay out, unless they are swept: their runs must not share a folder.
     """
     paths = {path: new for path, (_, new) in differing(composed.defaults, composed.config, run_only).items()}
+    grown = {path for path, new in paths.items() if new is ABSENT and is_under_any(path, paths)}
+    paths = {path: new for path, new in paths.items() if path not in grown}  # an empty group that got a setting
     flat = flatten(composed.config)
     swept = {path: flat[path] for path in composed.swept if path in flat}
     return dict(sorted({**paths, **swept}.items()))
+
+
+def is_under_any(path: str, others: Iterable[str]) -> bool:
+    """Tell whether one of the others lies below a path."""
+    return any(other.startswith(f"{path}.") for other in others)
 
 
 def short_key(path: str, paths: Iterable[str]) -> str:

@@ -11,6 +11,8 @@ RUN_ONLY = (
     "objective", "evaluate_every", "evaluation", "data.cache", "data.workers",
 )  # fmt: skip
 
+RESUMABLE = (*RUN_ONLY, "data.root")  # what a run that goes on may change besides: folders are moved
+
 
 class Absent:
     """Stand for a setting that one of two configs does not have."""

@@ -36,6 +36,7 @@ def ask_hydra(verb: str, overrides: Sequence[str], flags: Sequence[str], config_
     typed = checked_overrides(verb, read(overrides, Groups(folders), mistakes), folders, mistakes)
     if mistakes:
         raise ConfigError("\n".join(mistakes))
+    logging.raiseExceptions = False  # Hydra answers through a logger, which would tell of a closed pipe line by line
     run_hydra(verb, lambda config: None, [*map(hydra_form, typed), *flags], folders)
     return 0
 

@@ -53,16 +53,16 @@ def figure(value: float | None) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.4g}"
 
 
-def print_table(results: Sequence[Result], swept: Sequence[str]) -> None:
-    """Print one line per job, the best first."""
+def print_table(results: Sequence[Result], swept: Sequence[str], objective: str) -> None:
+    """Print one line per job, the best first; objective: what they are sorted by."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("", *(key.rpartition(".")[2] for key in swept), "objective", "steps", "minutes", "status", "run"):
+    for name in ("", *(key.rpartition(".")[2] for key in swept), objective, "steps", "minutes", "status", "run"):
         table.add_column(
-            name, overflow="fold", justify="right" if name in ("objective", "steps", "minutes") else "left"
+            name, overflow="fold", justify="right" if name in (objective, "steps", "minutes") else "left"
         )
     for rank, result in enumerate(results, 1):
         values = settings_of(result, swept)
@@ -78,10 +78,12 @@ def print_table(results: Sequence[Result], swept: Sequence[str]) -> None:
             print(f"  failed: {' '.join(settings_of(result, swept).values())}: {result.error}")
 
 
-def write_page(folder: Path, command: Sequence[str], results: Sequence[Result], swept: Sequence[str]) -> Path:
+def write_page(
+    folder: Path, command: Sequence[str], results: Sequence[Result], swept: Sequence[str], objective: str
+) -> Path:
     """Write index.html, which needs no other file but the runs it links to."""
     finished = sum(result.status == "finished" for result in results)
-    cards = "\n".join(card(rank, result, swept, folder) for rank, result in enumerate(results, 1))
+    cards = "\n".join(card(rank, result, swept, folder, objective) for rank, result in enumerate(results, 1))
     page = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -92,7 +94,7 @@ def write_page(folder: Path, command: Sequence[str], results: Sequence[Result], 
 </head>
 <body>
 <h1>{finished} of {len(results)} runs finished</h1>
-<p>The best comes first: the smaller the objective, the better.</p>
+<p>The best comes first: the smaller {html.escape(objective)}, the better.</p>
 <pre>{html.escape(shlex.join(command))}</pre>
 <main>
 {cards}
@@ -104,13 +106,13 @@ def write_page(folder: Path, command: Sequence[str], results: Sequence[Result], 
     return folder / "index.html"
 
 
-def card(rank: int, result: Result, swept: Sequence[str], folder: Path) -> str:
+def card(rank: int, result: Result, swept: Sequence[str], folder: Path, objective: str) -> str:
     """Return one run's picture, settings and figures."""
     settings = settings_of(result, swept) or {"settings": "the defaults"}
     title = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in settings.items())
     link = html.escape(os.path.relpath(result.run, folder.resolve()).replace("%", "%25").replace("#", "%23"))
     rows = {
-        **settings, "objective": figure(result.objective), "steps": f"{result.step:,}",
+        **settings, objective: figure(result.objective), "steps": f"{result.step:,}",
         "minutes": f"{result.minutes:.1f}",
     }  # fmt: skip
     listed = "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd>" for key, value in rows.items())

@@ -96,6 +96,8 @@ def sweep(verb: str, overrides: Sequence[str], config_dir: str | None = None) ->
     swept = tuple(override.key for override in ours if override.sweep)
     check_plugins(verb, typed, folders, mistakes)
     searching = any(o.key == "hydra/sweeper" and o.value != "basic" for o in typed)
+    if searching and not swept:
+        mistakes.append("-m: there is nothing to search. Type a range: 'optimizer.lr=tag(log,interval(1e-4,1e-2))'.")
     combinations = list(corners(ours) if searching else product(ours))
     runs = check_jobs(verb, combinations, swept, config_dir, mistakes)
     folder = Path(next(iter(runs))).parent / "sweeps" / slug(overrides, ours)
@@ -132,8 +134,10 @@ def report(folder: Path, command: list[str], swept: Sequence[str], code: int, ru
     known = {result.run: result for result in stored}
     results = stored if runs is None else [known.get(r, Result(typed, r, "waiting")) for r, typed in runs.items()]
     results.sort(key=lambda r: (r.status != "finished", float("inf") if r.objective is None else r.objective))
-    page = write_page(folder, command, results, swept)
-    print_table(results, swept)
+    objective = next(word.partition("=")[2] for word in with_objective("train", command) if "objective=" in word)
+    page = write_page(folder, command, results, swept, objective)
+    print_table(results, swept, objective)
+    print(f"the best comes first: the smaller {objective}, the better")
     print(f"compare: {page}")
     if code in (130, 143):
         print(f"stopped; the same command goes on: {shlex.join(command)}")

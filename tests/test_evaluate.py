@@ -1,0 +1,239 @@
+"""`aigc evaluate`, and the same during training: what is measured, written, kept and refused."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from aigc_cli.cli import main
+from aigc_cli.composing.compose import compose
+from aigc_cli.data.pack import open_data
+from aigc_cli.evaluating import classifier
+from aigc_cli.evaluating.measures import GROUPS, MEASURES
+from aigc_cli.runs import read_metrics
+
+DATA = ["data.count=300", "data.size=16"]
+TRAIN = ["train", *DATA, "batch_size=20", "steps=4", "preview.n=4", "preview.tensorboard=false", "log_every=2",
+         "device=cpu"]  # fmt: skip
+VAE = ["model=vae", "model.encoder.widths=[8]", "model.decoder.widths=[8]"]
+GAN = ["model=gan", "model.generator.widths=[8]", "model.critic.widths=[8]"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("evaluate")
+
+
+@pytest.fixture(autouse=True)
+def here(place, monkeypatch) -> Path:
+    """Work where the runs of this file lie; the classifier learns for a moment only."""
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("AIGC_CACHE", str(place / "cache"))
+    monkeypatch.setattr(classifier, "FEWEST_STEPS", 40)
+    monkeypatch.setattr(classifier, "EPOCHS", 1)
+    return place
+
+
+@pytest.fixture(scope="module")
+def runs(place) -> dict[str, str]:
+    """Train a VAE, a GAN that knows labels, and one on pictures without labels."""
+    patch = pytest.MonkeyPatch()
+    patch.chdir(place)
+    patch.setenv("AIGC_CACHE", str(place / "cache"))
+    (place / "photos").mkdir()
+    for number in range(60):
+        values = np.random.default_rng(number).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+        Image.fromarray(values).save(place / "photos" / f"{number}.png")
+    plain = [word for word in TRAIN if word not in DATA]
+    assert main([*TRAIN, *VAE, "name=vae"]) == 0
+    assert main([*TRAIN, *GAN, "name=gan", "model.conditional=true"]) == 0
+    folder = ["data=image_folder", "data.root=photos", "data.size=16"]
+    assert main([*plain, *GAN, *folder, "name=photos"]) == 0
+    patch.undo()
+    return {name: f"ckpt=outputs/{name}" for name in ("vae", "gan", "photos")}
+
+
+def figures(folder: str | Path) -> dict[str, float]:
+    return json.loads((Path(folder) / "evaluation.json").read_text())["figures"]
+
+
+def refused(capsys, *words: str) -> str:
+    assert main(["evaluate", *words]) == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    return said
+
+
+def test_a_run_is_measured_by_all_that_applies(runs, capsys):
+    assert main(["evaluate", runs["vae"], "n=40", "draws=3"]) == 0
+    found = figures("outputs/vae")
+    assert set(found) == set(MEASURES) - {"agreement"}  # it was trained without labels
+    assert all(np.isfinite(list(found.values())))
+    assert found["elbo"] <= found["importance_weighted"]
+    assert found["elbo_bits_per_dim"] == pytest.approx(-found["elbo"] / 256 / np.log(2))
+    said = capsys.readouterr().out
+    assert all(name.replace("_bits_per_dim", ", bits/dim") in said for name in found)
+    assert "classes: 0 " in said
+    assert Path("outputs/vae/copies.png").exists()
+    logged = [line for line in read_metrics(Path("outputs/vae/metrics.jsonl")) if "evaluation/frechet" in line]
+    assert logged[-1]["step"] == 4
+    assert logged[-1]["evaluation/frechet"] == pytest.approx(found["frechet"])
+
+
+def test_a_measured_run_still_goes_on(runs):
+    assert main(["evaluate", runs["vae"], "n=20", "metrics=[sliced_wasserstein]"]) == 0
+    assert main([*TRAIN, *VAE, "name=vae", "steps=6"]) == 0
+
+
+def test_the_same_seed_measures_the_same_and_the_real_features_are_kept(runs, place):
+    words = ["evaluate", runs["gan"], "n=30", "metrics=[frechet,labels]"]
+    assert main(words) == 0
+    first = figures("outputs/gan")
+    kept = {file: file.stat().st_mtime_ns for file in (place / "cache").glob("*.evaluation/*.safetensors")}
+    assert len(kept) >= 2
+    assert main(words) == 0
+    assert figures("outputs/gan") == first
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+    assert set(first) == {"frechet", "class_entropy", "confident", "agreement"}
+    next(iter(kept)).write_bytes(b"cut off")
+    assert main(words) == 0
+    assert figures("outputs/gan") == first
+
+
+def test_real_pictures_score_as_real(place, capsys):
+    """A folder of the training data: no distance, all among the data, copies to the last."""
+    pack = open_data(compose("data", ["data=glyphs", *DATA]).config["data"], progress=False)
+    (place / "real").mkdir(exist_ok=True)
+    for number, picture in enumerate(pack.split("train")[0][:100]):
+        Image.fromarray(picture[0]).save(place / "real" / f"{number}.png")
+    assert main(["evaluate", "samples=real", "data=glyphs", *DATA, "split=train", "features=pixels"]) == 0
+    real = figures("real")
+    assert real["memorisation"] == pytest.approx(0, abs=0.02)
+    assert real["precision"] > 0.9
+    assert "likelihood" not in real
+    (place / "noise").mkdir(exist_ok=True)
+    for number in range(100):
+        values = np.random.default_rng(number).integers(0, 256, (16, 16)).astype(np.uint8)
+        Image.fromarray(values).save(place / "noise" / f"{number}.png")
+    (place / "noise" / "broken.png").write_bytes(b"no picture")
+    assert main(["evaluate", "samples=noise", "data=glyphs", *DATA, "split=train", "features=pixels"]) == 0
+    assert "1 files cannot be used: broken.png" in capsys.readouterr().err
+    noise = figures("noise")
+    assert noise["frechet"] > 5 * real["frechet"]
+    assert noise["precision"] == 0
+    assert noise["memorisation"] > 1
+
+
+def test_data_without_labels_are_compared_by_pixels(runs):
+    assert main(["evaluate", runs["photos"], "n=20", "split=train"]) == 0
+    found = figures("outputs/photos")
+    assert "frechet" in found
+    assert not {"inception_score", "class_entropy"} & set(found)
+
+
+def test_during_training_the_figures_are_logged_and_the_best_is_kept(place):
+    words = [*TRAIN, *VAE, "name=watched", "steps=12", "evaluate_every=2", "evaluation.n=20", "checkpoint.keep=1",
+             "evaluation.metrics=[sliced_wasserstein]", "evaluation.best=sliced_wasserstein"]  # fmt: skip
+    assert main(words) == 0
+    run = place / "outputs" / "watched"
+    key = "evaluation/sliced_wasserstein"
+    values = {line["step"]: line[key] for line in read_metrics(run / "metrics.jsonl") if key in line}
+    assert list(values) == [2, 4, 6, 8, 10, 12]
+    best = json.loads((run / "best.json").read_text())
+    assert best["value"] == pytest.approx(min(values.values()))
+    kept = {folder.name for folder in (run / "checkpoints").iterdir()}
+    assert {f"step-{best['step']:08d}", "step-00000012"} <= kept
+    assert len(kept) <= 3
+
+
+def test_watching_does_not_change_what_is_learnt(place):
+    for name, more in (("seen", ["evaluate_every=1", "evaluation.n=20"]), ("unseen", [])):
+        assert main([*TRAIN, *GAN, f"name={name}", *more]) == 0
+    files = [place / "outputs" / name / "checkpoints" / "step-00000004" / "trainer.pt" for name in ("seen", "unseen")]
+    tensors = [torch.load(file, weights_only=True) for file in files]
+    first, second = (state["trainer"]["model"] for state in tensors)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_sweep_may_sort_by_the_frechet_distance(place, capsys):
+    assert main([*TRAIN, *VAE, "name=sorted", "objective=frechet", "evaluation.n=20"]) == 0
+    assert "frechet: " in capsys.readouterr().out
+    assert json.loads((place / "outputs" / "sorted" / "summary.json").read_text())["objective"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "ckpt, samples: type one of them"),
+        (["ckpt=RUN", "samples=x"], "ckpt, samples: type one of them"),
+        (["samples=nowhere", "data=glyphs"], "samples: no folder 'nowhere'"),
+        (["samples=photos"], "data: what are the samples to resemble?"),
+        (["samples=cache", "data=glyphs", *DATA], "samples: no pictures in 'cache'"),
+        (["samples=photos", "data=glyphs", "steps=3"], "steps: samples= are there already"),
+        (["ckpt=RUN", "steps=3"], "steps: model 'gan' has no use for it"),
+        (["ckpt=RUN", "metrics=[frechte]"], "metrics: given ['frechte'], allowed: list of frechet"),
+        (["ckpt=RUN", "metrics=[likelihood]"], "metrics: likelihood needs a model that bounds it"),
+        (["ckpt=RUN", "n=3"], "n: given 3, but frechet needs 10"),
+        (["ckpt=RUN", "weights=x"], "weights: only of features=inception"),
+        (["ckpt=RUN", "features=inception", "weights=nowhere.pth"], "weights: 'nowhere.pth' cannot be used"),
+        (["ckpt=PHOTOS", "metrics=[labels]"], "metrics: labels needs labels"),
+        (["ckpt=PHOTOS", "features=classifier"], "features: the classifier needs labels"),
+        (["ckpt=PHOTOS"], "split: test has "),
+    ],
+)
+def test_every_mistake_has_its_answer(runs, capsys, words, said):
+    typed = [word.replace("ckpt=RUN", runs["gan"]).replace("ckpt=PHOTOS", runs["photos"]) for word in words]
+    assert said in refused(capsys, *typed)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["evaluation.best=recall"], "evaluation.best: recall is not measured"),
+        (["evaluation.metrics=[likelihood]", "evaluation.best=null"], "evaluation.metrics: likelihood does not apply"),
+        (["evaluation.n=2"], "n: given 2, but frechet needs 10"),
+        (["evaluation.best=speed"], "evaluation.best: given 'speed'"),
+    ],
+)
+def test_what_training_cannot_measure_is_said_before_it_begins(place, capsys, words, said):
+    metrics = [] if "metrics" in words[0] else ["evaluation.metrics=[frechet]"]
+    assert main([*TRAIN, *GAN, "name=never", "evaluate_every=2", *metrics, *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not (place / "outputs" / "never").exists()
+
+
+def test_a_file_of_weights_runs_no_code(runs, place, capsys):
+    class Payload:
+        def __reduce__(self):
+            return Path.touch, (place / "canary",)
+
+    (place / "evil.pth").write_bytes(pickle.dumps(Payload(), protocol=2))
+    words = ["features=inception", "weights=evil.pth"]
+    assert "weights: 'evil.pth' cannot be used" in refused(capsys, runs["gan"], *words)
+    assert not (place / "canary").exists()
+
+
+def test_the_inception_network_reads_its_weights_from_a_file(runs, place):
+    """Random weights of the right shapes: the figures mean nothing, the way there is the real one."""
+    fidelity = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3", reason="aigc[inception]")
+    made = {}
+    with pytest.MonkeyPatch.context() as patch:
+        network = fidelity.FeatureExtractorInceptionV3
+        patch.setattr(network, "load_state_dict", lambda self, _: made.update(self.state_dict()))
+        patch.setattr(fidelity, "load_state_dict_from_url", lambda *_, **__: {})
+        torch.manual_seed(0)
+        network("inception-v3-compat", ["2048"])
+    torch.save(made, place / "inception.pth")
+    words = [runs["gan"], "n=10", "features=inception", "weights=inception.pth", "metrics=[frechet]"]
+    assert main(["evaluate", *words]) == 0
+    assert np.isfinite(figures("outputs/gan")["frechet"])
+
+
+def test_every_measure_belongs_to_a_group():
+    assert {measure.group for measure in MEASURES.values()} == set(GROUPS)
