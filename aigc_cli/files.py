@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from pathlib import Path
 
 
 def atomic_write(path: str | Path, data: bytes, *, durable: bool = True) -> Path:
     """Write bytes beside `path`, then rename them onto it; `durable` waits until the disk has them."""
     path = Path(path)
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
         with temporary.open("wb") as file:
             file.write(data)

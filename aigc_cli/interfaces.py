@@ -145,6 +145,8 @@ class Reconstructs(Protocol):
 class Bounds(Protocol):
     """Bound the likelihood of data from below."""
 
+    bound_names: ClassVar[tuple[str, ...]]
+
     def bounds(self, x: Tensor, condition: Tensor | None, *, draws: int) -> dict[str, Tensor]:
         """Return lower bounds of log p(x) by name, in nats: (B,) each; more draws estimate them better.
 

@@ -70,7 +70,7 @@ class Loop:
         self._save(trainer.steps, last=True)  # before any picture: who stops us may not wait for that
         if done:
             self._preview(trainer.steps, stop)
-            self._evaluate(trainer.steps, stop)
+            done = self._evaluate(trainer.steps, stop)
         return "finished" if done else "stopped"
 
     def elapsed(self) -> float:
@@ -116,6 +116,8 @@ class Loop:
         return TrainingError(f"{error} {back} Try a smaller optimizer.lr or trainer.clip=1.")
 
     def _preview(self, step: int, stop: StopRequest) -> None:
+        if stop.signal:  # whoever stops us may not wait
+            return
         with stop.interrupting():  # the signal ends a slow preview at once; training waits unharmed between two steps
             self._draw_preview(step)
 
@@ -138,15 +140,17 @@ class Loop:
         self.grid = name
         self.recorder.picture(step, "samples", page)
 
-    def _evaluate(self, step: int, stop: StopRequest) -> None:
-        """Write the figures, and keep the checkpoint where it is the best so far."""
+    def _evaluate(self, step: int, stop: StopRequest) -> bool:
+        """Write the figures, and keep the checkpoint where it is the best so far; False where a signal broke it off."""
         if self.evaluation is None or self._evaluated == step:
-            return
+            return True
+        if stop.signal:
+            return False
         values: dict[str, float] = {}
         with stop.interrupting():
             values = self.evaluation.measure(self.trainer)
-        if not values:  # broken off by a signal
-            return
+        if not values:
+            return False
         self._evaluated = step
         self.recorder.note(step, {f"{PREFIX}{name}": value for name, value in values.items()})
         tqdm.write(f"step {step:,}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
@@ -154,6 +158,7 @@ class Loop:
             self._save(step)
             if self.newest and self.newest.step == step:  # the disk took it
                 self.evaluation.remember(step, values)
+        return True
 
     def _save(self, step: int, *, last: bool = False) -> None:
         if self._saved[0] == step and self.newest and self.newest.step == step:

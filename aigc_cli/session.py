@@ -27,6 +27,8 @@ from aigc_cli.trainer import Trainer
 
 if TYPE_CHECKING:
     from aigc_cli.composing.compose import Composed
+    from aigc_cli.evaluating.during import Evaluation
+    from aigc_cli.evaluating.evaluation import Evaluator
 
 Config = Mapping[str, Any]
 OBJECTIVE_SAMPLES = 256
@@ -63,11 +65,7 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
     except RuntimeError as error:
         raise _without_memory(error, "building the model", config, device) or error from error
     trainer_of = _trainer_builder(model, config, total, device)
-    evaluation = None
-    if config["evaluate_every"]:
-        from aigc_cli.evaluating.during import Evaluation
-
-        evaluation = Evaluation(pack, model, config["evaluation"], device.torch, directory)
+    evaluation, at_end = _prepared(config, pack, model, device, directory)
     source = _source(config, directory)
     opened = Run.open(composed, directory, restart=config["restart"], warn=warn)
     with opened as run, StopRequest() as stop:
@@ -88,15 +86,15 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
             newest=newest,
         )  # fmt: skip
         _announce(composed, directory, pack, model, device, trainer.steps, total)
-        return _train(loop, run, stop, pack, config)
+        return _train(loop, run, stop, at_end, config)
 
 
-def _train(loop: Loop, run: Run, stop: StopRequest, pack: Pack, config: Config) -> Outcome:
+def _train(loop: Loop, run: Run, stop: StopRequest, at_end: Evaluator | None, config: Config) -> Outcome:
     run.summarise("running", step=loop.trainer.steps, minutes=loop.minutes)
     status, figure, said = "failed", None, None
     try:
         status = loop.train(stop)
-        figure = _objective(loop.trainer, pack, config) if status == "finished" and config["objective"] else None
+        figure = _objective(loop, at_end, config["objective"]) if status == "finished" and at_end else None
     except (TrainingError, RuntimeError) as error:
         where = f"step {loop.trainer.steps}"
         explained = _without_memory(error, where, config, loop.trainer.device) or error
@@ -153,7 +151,7 @@ def _source(config: Config, directory: Path) -> tuple[checkpoints.Checkpoint, di
     """Read the weights that a new run starts from, before restart=true may move their folder aside."""
     if not config["init"] or (not config["restart"] and any((directory / "checkpoints").glob("step-*"))):
         return None
-    source = checkpoints.resolve(Path(config["init"]))
+    source = checkpoints.resolve(Path(config["init"]).expanduser())
     return source, source.tensors()
 
 
@@ -163,16 +161,30 @@ def _initialise(model: Model, source: checkpoints.Checkpoint, tensors: dict[str,
     say(f"weights from {source.path} (step {source.step:,})")
 
 
-def _objective(trainer: Trainer, pack: Pack, config: Config) -> float:
+def _prepared(
+    config: Config, pack: Pack, model: Model, device: Device, directory: Path
+) -> tuple[Evaluation | None, Evaluator | None]:
+    """Open what measures during training and what measures the objective at its end, so that it cannot fail there."""
+    if not config["evaluate_every"] and not config["objective"]:
+        return None, None
+    from aigc_cli.evaluating.during import Evaluation, wishes_of
+    from aigc_cli.evaluating.evaluation import Evaluator
+
+    settings, during, at_end = config["evaluation"], None, None
+    if config["objective"]:
+        n = OBJECTIVE_SAMPLES if config["objective"] == "sliced_wasserstein" else settings["n"]
+        wishes = wishes_of(settings, pack, [config["objective"]], min(n, pack.counts["test"]))
+        at_end = Evaluator(pack, wishes, device.torch).prepare()
+    if config["evaluate_every"]:
+        during = Evaluation(pack, model, settings, device.torch, directory, fresh=config["restart"])
+    return during, at_end
+
+
+def _objective(loop: Loop, evaluator: Evaluator, name: str) -> float:
     """Return the figure that sweeps sort by: how far samples are from held-out data."""
     from aigc_cli.evaluating.during import measure
-    from aigc_cli.evaluating.evaluation import Evaluator, Wishes
 
-    name, settings = config["objective"], config["evaluation"]
-    n = OBJECTIVE_SAMPLES if name == "sliced_wasserstein" else settings["n"]
-    features = settings["features"] or ("classifier" if pack.spec.classes else "pixels")
-    wishes = Wishes((name,), min(n, pack.counts["test"]), features, settings["weights"])
-    return round(measure(Evaluator(pack, wishes, trainer.device.torch), trainer)[name], 4)
+    return round(measure(evaluator, loop.trainer)[name], 4)
 
 
 def _without_memory(error: Exception, where: str, config: Config, device: Device) -> TrainingError | None:

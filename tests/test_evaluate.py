@@ -196,13 +196,15 @@ def test_every_mistake_has_its_answer(runs, capsys, words, said):
     ("words", "said"),
     [
         (["evaluation.best=recall"], "evaluation.best: recall is not measured"),
+        (["evaluation.best=agreement", "evaluation.metrics=[labels]"], "evaluation.best: agreement is not measured"),
+        (["objective=kernel", "evaluation.features=inception", "evaluation.weights=none.pth"], "weights: 'none.pth'"),
         (["evaluation.metrics=[likelihood]", "evaluation.best=null"], "evaluation.metrics: likelihood does not apply"),
         (["evaluation.n=2"], "n: given 2, but frechet needs 10"),
         (["evaluation.best=speed"], "evaluation.best: given 'speed'"),
     ],
 )
 def test_what_training_cannot_measure_is_said_before_it_begins(place, capsys, words, said):
-    metrics = [] if "metrics" in words[0] else ["evaluation.metrics=[frechet]"]
+    metrics = [] if "metrics" in " ".join(words) else ["evaluation.metrics=[frechet]"]
     assert main([*TRAIN, *GAN, "name=never", "evaluate_every=2", *metrics, *words]) == 2
     assert said in capsys.readouterr().err
     assert not (place / "outputs" / "never").exists()
@@ -237,3 +239,52 @@ def test_the_inception_network_reads_its_weights_from_a_file(runs, place):
 
 def test_every_measure_belongs_to_a_group():
     assert {measure.group for measure in MEASURES.values()} == set(GROUPS)
+
+
+def test_a_run_that_starts_afresh_forgets_the_best_of_the_old(place):
+    words = [*TRAIN, *VAE, "name=afresh", "evaluate_every=2", "evaluation.metrics=[sliced_wasserstein]",
+             "evaluation.best=sliced_wasserstein", "evaluation.n=20"]  # fmt: skip
+    assert main(words) == 0
+    best = place / "outputs" / "afresh" / "best.json"
+    best.write_text(json.dumps({**json.loads(best.read_text()), "value": 0.0}))
+    assert main([*words, "restart=true"]) == 0
+    assert json.loads(best.read_text())["value"] > 0
+
+
+def test_figures_measured_otherwise_are_no_rivals(place):
+    words = [*TRAIN, *VAE, "name=rivals", "evaluate_every=2", "evaluation.metrics=[sliced_wasserstein]",
+             "evaluation.best=sliced_wasserstein"]  # fmt: skip
+    assert main([*words, "evaluation.n=20"]) == 0
+    best = place / "outputs" / "rivals" / "best.json"
+    best.write_text(json.dumps({**json.loads(best.read_text()), "value": 0.0}))
+    assert main([*words, "evaluation.n=20", "steps=6"]) == 0
+    assert json.loads(best.read_text())["value"] == 0
+    assert main([*words, "evaluation.n=30", "steps=8"]) == 0
+    assert json.loads(best.read_text())["value"] > 0
+
+
+def test_what_was_written_beside_samples_is_no_sample(place):
+    (place / "few").mkdir()
+    for number in range(12):
+        values = np.random.default_rng(number).integers(0, 256, (16, 16)).astype(np.uint8)
+        Image.fromarray(values).save(place / "few" / f"{number}.png")
+    for _ in range(2):
+        assert main(["evaluate", "samples=few", "data=glyphs", *DATA, "metrics=[memorisation]"]) == 0
+        assert json.loads((place / "few" / "evaluation.json").read_text())["n"] == 12
+    assert (place / "few" / "copies.png").exists()
+
+
+def test_a_cache_that_takes_no_files_is_one_line(runs, place, capsys):
+    pack = open_data(compose("data", ["data=glyphs", "data.count=200", "data.size=16"]).config["data"], progress=False)
+    pack.path.with_name(f"{pack.path.name}.evaluation").write_text("in the way")
+    words = ["samples=photos", "data=glyphs", "data.count=200", "data.size=16"]
+    assert "data.cache: cannot write to" in refused(capsys, *words)
+
+
+def test_no_number_is_no_record():
+    from aigc_cli.evaluating.measures import is_better
+
+    assert not is_better("frechet", float("nan"), None)
+    assert is_better("frechet", 3.0, None)
+    assert is_better("frechet", 2.0, 3.0)
+    assert not is_better("recall", 2.0, 3.0)

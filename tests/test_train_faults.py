@@ -83,7 +83,7 @@ def test_a_run_may_start_afresh_from_its_own_weights(place):  # noqa: F811
 
 def test_under_a_decaying_schedule_the_line_to_continue_works(place, capsys):  # noqa: F811
     assert train("steps=2", "schedule=cosine") == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "continue:" in line]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "train on:" in line]
     assert line.endswith("init=outputs/run name=run-2")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
     from aigc_cli.composing.compose import Composed
     from aigc_cli.data.pack import Pack
-    from aigc_cli.evaluating.evaluation import Wishes
+    from aigc_cli.evaluating.evaluation import Evaluator, Figures, Wishes
     from aigc_cli.interfaces import DataSpec
 
+COPIES = "copies.png"  # ours, beside what was measured
 SETTINGS = ("steps", "guidance", "eta", "sampler")  # of the model's own drawing
 
 
@@ -66,34 +68,32 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
 
     from aigc_cli.checkpoints import resolve
     from aigc_cli.checkpoints.restoring import restore
+    from aigc_cli.commands.sample import preset_of
     from aigc_cli.devices import choose
     from aigc_cli.evaluating.evaluation import Evaluator
     from aigc_cli.evaluating.report import write_to_run
+    from aigc_cli.interfaces import Samples
     from aigc_cli.pictures.gallery import sampling_settings
     from aigc_cli.pictures.held_out import data_of
 
     began = time.perf_counter()
     device = choose(config["device"], "fp32").torch
     checkpoint = resolve(Path(config["ckpt"]).expanduser())
-    model = restore(checkpoint, device)
-    name = str(checkpoint.meta["config"]["model"]["name"])
-    settings = sampling_settings(model, name, type(model).sample, typed)  # type: ignore[attr-defined]
-    pack = data_of(checkpoint.meta["config"], config["data"], model.spec)
-    evaluator = Evaluator(pack, _wishes(config, pack, model), device)
-    asked = torch.arange(config["n"]) % model.spec.classes if model.conditional else None
-    try:
+    name = preset_of(checkpoint)
+    with explaining_memory(config, device):
+        model = restore(checkpoint, device)
+        if not isinstance(model, Samples):
+            raise ConfigError(f"ckpt: model '{name}' draws no samples to measure. Choose another.")
+        settings = sampling_settings(model, name, type(model).sample, typed)
+        pack = data_of(checkpoint.meta["config"], config["data"], model.spec)
+        evaluator = Evaluator(pack, _wishes(config, pack, model), device).prepare()
+        asked = torch.arange(config["n"]) % model.spec.classes if model.conditional else None
         samples = _drawn(model, config, asked, device, settings)
         figures = evaluator.of_samples(samples, asked)
         figures.values |= evaluator.of_model(model)
-    except torch.OutOfMemoryError:
-        raise TrainingError(
-            f"{device}: out of memory with {config['batch_size']} samples at once. "
-            f"Type batch_size={max(1, config['batch_size'] // 4)} or device=cpu."
-        ) from None
     folder, of_run = _home(checkpoint.path)
-    title = f"{name}, step {checkpoint.step:,}"
     about = {"ckpt": str(config["ckpt"]), "step": checkpoint.step, **typed}
-    _tell(config, evaluator.wishes, figures, title, about, folder, len(samples), began)
+    _tell(config, evaluator, figures, f"{name}, step {checkpoint.step:,}", about, folder, len(samples), began)
     if of_run:
         write_to_run(folder, checkpoint.step, figures.values)
 
@@ -110,10 +110,24 @@ def _of_folder(config: Mapping[str, Any]) -> None:
     pack = open_data(config["data"])
     samples = read_pictures(folder, pack.spec, config["n"])
     device = choose(config["device"], "fp32").torch
-    evaluator = Evaluator(pack, _wishes({**config, "n": len(samples)}, pack, None), device)
-    figures = evaluator.of_samples(samples)
-    about = {"samples": str(config["samples"])}
-    _tell(config, evaluator.wishes, figures, f"{folder.name}", about, folder, len(samples), began)
+    with explaining_memory(config, device):
+        evaluator = Evaluator(pack, _wishes({**config, "n": len(samples)}, pack, None), device).prepare()
+        figures = evaluator.of_samples(samples)
+    _tell(config, evaluator, figures, folder.name, {"samples": str(folder)}, folder, len(samples), began)
+
+
+@contextmanager
+def explaining_memory(config: Mapping[str, Any], device: torch.device) -> Iterator[None]:
+    """Say what to type where the device's memory is too small."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        size = config["batch_size"]
+        raise TrainingError(
+            f"{device}: out of memory with {size} samples at once. Type batch_size={max(1, size // 4)} or device=cpu."
+        ) from None
 
 
 def _wishes(config: Mapping[str, Any], pack: Pack, model: Any) -> Wishes:
@@ -124,7 +138,10 @@ def _wishes(config: Mapping[str, Any], pack: Pack, model: Any) -> Wishes:
     if "likelihood" in chosen and "likelihood" not in allowed:
         raise ConfigError("metrics: likelihood needs a model that bounds it (a vae, ddpm). Leave it out.")
     features = config["features"] or ("classifier" if pack.spec.classes else "pixels")
-    return Wishes(chosen, config["n"], features, config["weights"], config["split"], config["draws"], config["seed"])
+    return Wishes(
+        chosen, config["n"], features, config["weights"], config["split"], config["draws"], config["seed"],
+        config["batch_size"],
+    )  # fmt: skip
 
 
 def _drawn(model: Any, config: Mapping[str, Any], asked: Tensor | None, device: torch.device, settings: Any) -> Tensor:
@@ -150,10 +167,13 @@ def read_pictures(folder: Path, spec: DataSpec, n: int) -> Tensor:
     from aigc_cli.data.source import Rejected
 
     root = existing_folder(str(folder), "samples")
-    channels, side = spec.shape[0], spec.shape[1]
+    channels, side = spec.shape[0], spec.shape[-1]
+    if spec.shape != (channels, side, side) or channels not in (1, 3) or spec.levels != 256:
+        given = f"{'x'.join(map(str, spec.shape))} of {spec.levels} levels"
+        raise ConfigError(f"samples: the data are {given}, allowed: square pictures of 1 or 3 channels and 256 levels.")
     found, rejected = [], []
     for path, _, _ in list_files(root, "samples"):
-        if path.lower().endswith(SUFFIXES) and len(found) < n:
+        if path != COPIES and path.lower().endswith(SUFFIXES) and len(found) < n:
             try:
                 found.append(read_picture(root / path, channels, side, "crop"))
             except Rejected as reason:
@@ -174,8 +194,8 @@ def _home(path: Path) -> tuple[Path, bool]:
 
 def _tell(
     config: Mapping[str, Any],
-    wishes: Wishes,
-    figures: Any,
+    evaluator: Evaluator,
+    figures: Figures,
     title: str,
     about: dict[str, Any],
     folder: Path,
@@ -184,11 +204,10 @@ def _tell(
 ) -> None:
     from aigc_cli.evaluating.report import print_table, write_copies, write_json
 
-    folder = Path(config["output"]).expanduser() if config["output"] else folder
-    seconds = time.perf_counter() - began
+    folder, wishes = Path(config["output"]).expanduser() if config["output"] else folder, evaluator.wishes
     how = f"{n:,} samples against the {wishes.split} split, features {wishes.features}"
-    print_table(f"{title}: {how}, {seconds:.0f} s", figures)
+    print_table(f"{title}: {how}, {time.perf_counter() - began:.0f} s", figures)
     about |= {"n": n, "split": wishes.split, "features": wishes.features, "seed": wishes.seed, "draws": wishes.draws}
     print(f"  figures: {write_json(folder, about, figures)}")
-    if figures.copies and (path := write_copies(folder, figures.copies)):
+    if figures.copies and (path := write_copies(folder, figures.copies, evaluator.pack.spec)):
         print(f"  copies:  {path} (samples over the training data nearest to them, the most alike first)")

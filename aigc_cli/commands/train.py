@@ -57,8 +57,8 @@ def train(
     _check_groups(trainer=trainer, preview=preview, checkpoint=checkpoint, evaluation=evaluation)
     _check_length(composed, steps, epochs)
     _check_device(device)
-    _check_init(init)
     directory = run_directory(composed, Path(output))
+    _check_init(init, fresh=restart or not (directory / "checkpoints").is_dir())
     if not restart and (done := _finished(composed, directory)):
         _say_that_it_has_ended(composed, directory, done)
         return done["objective"]
@@ -112,8 +112,9 @@ def _check_groups(**nodes: Node) -> None:
         check(schemas[path], node, path)
 
 
-def _check_init(init: str | None) -> None:
-    if init is not None and not Path(init).expanduser().exists():
+def _check_init(init: str | None, *, fresh: bool) -> None:
+    """Refuse a source that is not there; a run that goes on needs it no more."""
+    if fresh and init is not None and not Path(init).expanduser().exists():
         raise ConfigError(f"init: no such file or folder: {init}.{near_runs(init, 'init')}")
 
 

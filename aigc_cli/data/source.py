@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-DECODING = 1  # raised when decoded samples change, so that old packs are not taken for new ones
+DECODING = 2  # raised when decoded samples change, so that old packs are not taken for new ones
 
 Key: TypeAlias = str | int  # names a sample within its split: a relative path, an index
 Reader: TypeAlias = Callable[[Any], NDArray[np.uint8]]  # key -> stored integers of the spec's shape

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from aigc_cli.data.pack import Pack
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.errors import ConfigError
-from aigc_cli.files import atomic_write
+from aigc_cli.files import atomic_write, file_digest
 from aigc_cli.interfaces import DataSpec
 
 VERSION = 1  # raised when the network or its training changes, so that old figures are not compared with new ones
@@ -34,7 +34,7 @@ class Classifier(nn.Module):
         widths = [*WIDTHS, *[WIDTHS[-1]] * max(0, (side // 64).bit_length())]  # larger pictures are halved more often
         for index, width in enumerate(widths):
             layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-            layers += [nn.MaxPool2d(2)] if index < len(widths) - 1 else []
+            layers += [nn.MaxPool2d(2, ceil_mode=True)] if index < len(widths) - 1 else []
             channels = width
         self.layers = nn.Sequential(*layers)
         self.head = nn.Linear(channels, spec.classes)
@@ -45,14 +45,15 @@ class Classifier(nn.Module):
         return features, self.head(features)
 
 
-def classifier(pack: Pack, folder: Path, device: torch.device) -> Classifier:
-    """Return the data set's classifier from the folder, training it first where there is none."""
+def classifier(pack: Pack, folder: Path, device: torch.device) -> tuple[Classifier, str]:
+    """Return the data set's classifier from the folder, trained first where there is none, and its weights' digest."""
     if not pack.spec.classes:
         raise ConfigError("features: the classifier needs labels, which these data have not. Type features=pixels.")
     path = folder / f"classifier-{VERSION}.safetensors"
     with FileLock(folder / ".lock-classifier"):
         model = _read(path, pack.spec) or _trained(pack, path, device)
-    return model.to(device).eval()
+        digest = file_digest(path)[:12]
+    return model.to(device).eval(), digest
 
 
 def accuracy(path: Path) -> float:

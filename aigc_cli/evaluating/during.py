@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,31 +15,33 @@ from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.evaluation import Evaluator, Wishes, applicable
 from aigc_cli.evaluating.measures import MEASURES, is_better
 from aigc_cli.files import atomic_write
-from aigc_cli.interfaces import Model, Samples
+from aigc_cli.interfaces import Bounds, Model, Samples
 from aigc_cli.pictures.previews import draw
 
 if TYPE_CHECKING:
     from aigc_cli.trainer import Trainer
 
 FILE = "best.json"
+ALIKE = ("features", "weights", "n", "metrics")  # settings that must agree for two figures to compare
 
 
 class Evaluation:
     """Draw samples as previews do, from their own seed, and measure them; training's randomness stays untouched."""
 
-    def __init__(self, pack: Pack, model: Model, settings: Mapping[str, Any], device: torch.device, run: Path) -> None:
+    def __init__(
+        self, pack: Pack, model: Model, settings: Mapping[str, Any], device: torch.device, run: Path, *, fresh: bool
+    ) -> None:
         if not isinstance(model, Samples):
             raise ConfigError("evaluate_every: this model draws no samples. Type evaluate_every=0.")
-        features = settings["features"] or ("classifier" if pack.spec.classes else "pixels")
-        metrics = tuple(settings["metrics"])
+        metrics, best = tuple(settings["metrics"]), settings["best"]
         if unfit := [group for group in metrics if group not in applicable(pack, model)]:
             raise ConfigError(f"evaluation.metrics: {unfit[0]} does not apply to this model and data. Leave it out.")
-        if settings["best"] is not None and MEASURES[settings["best"]].group not in metrics:
-            best, group = settings["best"], MEASURES[settings["best"]].group
-            raise ConfigError(f"evaluation.best: {best} is not measured. Add {group} to evaluation.metrics.")
-        wishes = Wishes(metrics, settings["n"], features, settings["weights"])
-        self.evaluator, self.best, self.path = Evaluator(pack, wishes, device).prepare(), settings["best"], run / FILE
-        self.value, self.step = self._read()
+        if best is not None and best not in (known := produced(metrics, model)):
+            raise ConfigError(f"evaluation.best: {best} is not measured. Allowed: {', '.join(known)}.")
+        self.evaluator = Evaluator(pack, wishes_of(settings, pack, metrics), device).prepare()
+        self.best, self.path = best, run / FILE
+        self.about = {"figure": best, "data": pack.fingerprint, **{key: settings[key] for key in ALIKE}}
+        self.value, self.step = (None, None) if fresh else self._read()
 
     def measure(self, trainer: Trainer) -> dict[str, float]:
         """Return the figures of the model as it samples."""
@@ -52,16 +55,34 @@ class Evaluation:
         """Note that this step's checkpoint is the best."""
         assert self.best is not None
         self.value, self.step = values[self.best], step
-        about = {"figure": self.best, "value": self.value, "step": step}
-        atomic_write(self.path, json.dumps(about).encode(), durable=False)
+        try:
+            text = json.dumps({**self.about, "value": self.value, "step": step})
+            atomic_write(self.path, text.encode(), durable=False)
+        except OSError as error:
+            print(f"aigc: {self.path} cannot be written ({error.strerror}); training goes on.", file=sys.stderr)
 
     def _read(self) -> tuple[float | None, int | None]:
-        """Return the best so far of a run that goes on; another figure begins afresh."""
+        """Return the best so far of a run that goes on; figures that were measured otherwise do not count."""
         try:
             about = json.loads(self.path.read_text())
-            return (about["value"], about["step"]) if about["figure"] == self.best else (None, None)
+            alike = all(about[key] == value for key, value in self.about.items())
+            return (about["value"], about["step"]) if alike else (None, None)
         except (OSError, ValueError, KeyError, TypeError):
             return None, None
+
+
+def produced(metrics: Sequence[str], model: Model) -> list[str]:
+    """Return the figures that these groups give for a model."""
+    known = [name for name, measure in MEASURES.items() if measure.group in metrics]
+    bounds = model.bound_names if isinstance(model, Bounds) else ()
+    without = set() if model.conditional else {"agreement"}
+    return [name for name in known if name not in without and (MEASURES[name].group != "likelihood" or name in bounds)]
+
+
+def wishes_of(settings: Mapping[str, Any], pack: Pack, metrics: Sequence[str], n: int | None = None) -> Wishes:
+    """Return what the settings under `evaluation` ask for."""
+    features = settings["features"] or ("classifier" if pack.spec.classes else "pixels")
+    return Wishes(tuple(metrics), n or settings["n"], features, settings["weights"])
 
 
 def measure(evaluator: Evaluator, trainer: Trainer) -> dict[str, float]:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from aigc_cli.data.pack import Pack
-from aigc_cli.errors import ConfigError
+from aigc_cli.errors import ConfigError, DataError
 from aigc_cli.evaluating.features import Features, open_features
 from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES, OF_SAMPLES, fewest
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import Bounds, Model
 
-CHUNK = 256  # pictures that pass a network at once
 NEIGHBOURS = 500  # samples whose nearest training data are looked for
 LIKELY = 1000  # held-out data whose likelihood is bounded
 
@@ -34,6 +35,7 @@ class Wishes:
     split: str = "test"
     draws: int = 50  # of the likelihood's bounds
     seed: int = 0
+    batch_size: int = 256  # pictures that pass a network at once
 
 
 @dataclass
@@ -93,11 +95,11 @@ class Evaluator:
         sums: dict[str, float] = {}
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(self.wishes.seed)
-            for part in np.array_split(chosen, math.ceil(len(chosen) / CHUNK)):
+            for part in np.array_split(chosen, math.ceil(len(chosen) / self.wishes.batch_size)):
                 x = torch.from_numpy(np.array(self.real[part])).to(self.device)
                 labels = None if self.labels is None else torch.from_numpy(self.labels[part]).to(self.device)
                 for name, nats in model.bounds(x, labels, draws=self.wishes.draws).items():
-                    sums[name] = sums.get(name, 0.0) + float(nats.double().sum())
+                    sums[name] = sums.get(name, 0.0) + float(nats.cpu().double().sum())
         dimensions = math.prod(self.pack.spec.shape)
         values = {}
         for name, total in sums.items():
@@ -109,7 +111,7 @@ class Evaluator:
         from aigc_cli.metrics import feature_distances
 
         real = self._real_features()
-        made, _ = self._opened(self.wishes.features).of(samples.split(CHUNK), self.device)
+        made, _ = self._opened(self.wishes.features).of(samples.split(self.wishes.batch_size), self.device)
         if "frechet" in self.wishes.metrics:
             found.values["frechet"] = feature_distances.frechet(made, real)
         if "kernel" in self.wishes.metrics:
@@ -123,7 +125,7 @@ class Evaluator:
         from aigc_cli.metrics import class_statistics
 
         assert self.pack.spec.condition is not None
-        _, logits = self._opened("classifier").of(samples.split(CHUNK), self.device)
+        _, logits = self._opened("classifier").of(samples.split(self.wishes.batch_size), self.device)
         assert logits is not None
         if "inception_score" in self.wishes.metrics:
             found.values["inception_score"] = class_statistics.inception_score(logits)
@@ -151,8 +153,9 @@ class Evaluator:
 
     def _opened(self, name: str) -> Features:
         if name not in self._features:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._features[name] = open_features(name, self.wishes.weights, self.pack, self.folder, self.device)
+            with writing_to(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._features[name] = open_features(name, self.wishes.weights, self.pack, self.folder, self.device)
         return self._features[name]
 
     def _real_features(self) -> Tensor:
@@ -167,19 +170,23 @@ class Evaluator:
             return load_file(path)["features"]
         except (OSError, SafetensorError, KeyError):  # not there yet, or cut off
             found, _ = features.of(self._real_batches(n), self.device)
-            atomic_write(path, save({"features": found.contiguous()}))
+            with writing_to(self.folder):
+                atomic_write(path, save({"features": found.contiguous()}))
             return found
 
     def _real_batches(self, n: int) -> Iterator[Tensor]:
         chosen = self._chosen(n)
-        for start in range(0, n, CHUNK):
-            yield torch.from_numpy(np.array(self.real[chosen[start : start + CHUNK]]))
+        for part in torch.from_numpy(chosen).split(self.wishes.batch_size):
+            yield torch.from_numpy(np.array(self.real[part.numpy()]))
 
     def _chosen(self, n: int) -> np.ndarray:
         """Return the indices of n of the split's samples, by the seed."""
         return np.sort(np.random.default_rng(self.wishes.seed).permutation(len(self.real))[:n])
 
     def _refuse_the_impossible(self) -> None:
+        spec = self.pack.spec
+        if spec.kind != "image" or len(spec.shape) != 3 or min(spec.shape[1:]) < 4:
+            raise ConfigError(f"data: given {spec.kind} {spec.shape}; pictures of 4x4 or more can be measured.")
         wishes, labelled, held_out = self.wishes, self.pack.spec.classes, self.pack.counts[self.wishes.split]
         for group in wishes.metrics:
             if group in OF_CLASSES and not labelled:
@@ -192,6 +199,16 @@ class Evaluator:
             if group in wishes.metrics and min(wishes.n, held_out) < least:
                 what = f"n: given {wishes.n}" if wishes.n < least else f"split: {wishes.split} has {held_out} samples"
                 raise ConfigError(f"{what}, but {group} needs {least}. Type n={least} or more, or leave {group} out.")
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Say in one line that the cache takes no files."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"data.cache: cannot write to '{folder}' ({reason}). Type data.cache= and a folder.") from None
 
 
 def applicable(pack: Pack, model: Model | None) -> tuple[str, ...]:

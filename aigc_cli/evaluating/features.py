@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError
-from aigc_cli.evaluating.classifier import VERSION, classifier
+from aigc_cli.evaluating.classifier import classifier
 from aigc_cli.files import file_digest
 from aigc_cli.interfaces import DataSpec
 
@@ -41,7 +42,8 @@ class Features(NamedTuple):
 def open_features(name: str, weights: str | None, pack: Pack, folder: Path, device: torch.device) -> Features:
     """Return the features that are asked for; what has to be trained or fetched for them is."""
     if name == "classifier":
-        return Features(name, f"classifier-{VERSION}", classifier(pack, folder, device))
+        model, digest = classifier(pack, folder, device)
+        return Features(name, f"classifier-{digest}", model)
     if name == "inception":
         network, key = inception(weights, device)
         return Features(name, key, lambda stored: (network(as_colour(stored, pack.spec))[0], None))
@@ -75,11 +77,12 @@ def inception(weights: str | None, device: torch.device) -> tuple[torch.nn.Modul
     by_hand = f"Get {URL_INCEPTION_V3} and type weights= and its path, or features=classifier."
     path = None if weights is None else Path(weights).expanduser()
     try:
-        if path is not None:
-            torch.load(path, map_location="cpu", weights_only=True)  # the library's own reading runs a pickle's code
-        network = FeatureExtractorInceptionV3(
-            "inception-v3-compat", ["2048"], feature_extractor_weights_path=None if path is None else str(path)
-        )
+        with tempfile.NamedTemporaryFile(suffix=".pth") as plain:
+            if path is not None:  # the library's own reading would run a pickle's code: it gets tensors that we read
+                torch.save(torch.load(path, map_location="cpu", weights_only=True), plain.name)
+            network = FeatureExtractorInceptionV3(
+                "inception-v3-compat", ["2048"], feature_extractor_weights_path=plain.name if path else None
+            )
     except (URLError, TimeoutError, ConnectionError) as error:
         raise ConfigError(f"features: the Inception weights cannot be fetched ({error}). {by_hand}") from None
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:

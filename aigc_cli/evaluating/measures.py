@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
@@ -35,7 +36,7 @@ MEASURES: dict[str, Measure] = {
     "recall": Measure("precision_recall", "data that lie among the samples", +1, 10),
     "density": Measure("density_coverage", "samples near data; 1: as data do", +1, 10),
     "coverage": Measure("density_coverage", "data with a sample near", +1, 10),
-    "inception_score": Measure("inception_score", "sure and varied; at most the classes", +1, 10),
+    "inception_score": Measure("inception_score", "sure and varied; at most the classes", +1, 20),
     "class_entropy": Measure("labels", "how evenly classes come; at most 1", +1, 1),
     "confident": Measure("labels", "classifier over 0.9 sure", +1, 1),
     "agreement": Measure("labels", "show the label they were asked for", +1, 1),
@@ -58,4 +59,4 @@ def fewest(groups: Collection[str]) -> dict[str, int]:
 
 def is_better(name: str, new: float, old: float | None) -> bool:
     """Tell whether a figure beats an older one."""
-    return old is None or (new - old) * MEASURES[name].better > 0
+    return math.isfinite(new) and (old is None or (new - old) * MEASURES[name].better > 0)

@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
 from aigc_cli.errors import TrainingError
 from aigc_cli.evaluating.evaluation import Copies, Figures
 from aigc_cli.evaluating.measures import MEASURES, PREFIX
 from aigc_cli.files import atomic_write
+from aigc_cli.interfaces import DataSpec
 
 BEST = {1: "high", -1: "low", 0: ""}
 PAIRS = 32  # of samples and their nearest training data, in the picture
@@ -56,12 +54,13 @@ def write_json(folder: Path, about: Mapping[str, Any], figures: Figures) -> Path
         raise TrainingError(f"{path}: not written ({error.strerror}). Type output= and a folder of yours.") from None
 
 
-def write_copies(folder: Path, copies: Copies) -> Path | None:
+def write_copies(folder: Path, copies: Copies, spec: DataSpec) -> Path | None:
     """Write the samples most like training data, each over its nearest neighbour; None where they are no pictures."""
     from aigc_cli.pictures.gallery import interleave
+    from aigc_cli.pictures.gallery import shown as as_pictures
     from aigc_cli.pictures.previews import save_grid
 
-    upper, lower = (_pictures(each[:PAIRS]) for each in (copies.samples, copies.nearest))
+    upper, lower = (as_pictures(each[:PAIRS], spec) for each in (copies.samples, copies.nearest))
     if upper.ndim != 4 or upper.shape[1] not in (1, 3):
         return None
     columns = min(8, len(upper))
@@ -71,10 +70,6 @@ def write_copies(folder: Path, copies: Copies) -> Path | None:
     except OSError as error:
         raise TrainingError(f"{path}: not written ({error.strerror}). Type output= and a folder of yours.") from None
     return path
-
-
-def _pictures(stored: Tensor) -> np.ndarray:
-    return stored.numpy()
 
 
 def write_to_run(run: Path, step: int, values: Mapping[str, float]) -> None:

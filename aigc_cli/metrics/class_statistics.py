@@ -9,13 +9,17 @@ from torch import Tensor
 
 
 def inception_score(logits: Tensor, *, splits: int = 10) -> float:
-    """Return exp E KL(p(y|x) || p(y)), the mean of ten parts (arXiv:1606.03498, Section 4): 1 to the number of classes.
+    """Return exp E KL(p(y|x) || p(y)): 1 to the number of classes (arXiv:1606.03498, Section 4).
+
+    It is the mean of ten parts, or of fewer where N is small.
 
     Of logits (N, classes); the name stays with the field where the classifier is not the Inception network.
     """
     order = torch.randperm(len(logits), generator=torch.Generator().manual_seed(0))
-    parts = logits.double().cpu()[order].log_softmax(1).chunk(min(splits, len(logits)))
-    divergences = [(part.exp() * (part - part.exp().mean(0).log())).sum(1).mean() for part in parts]
+    parts = (
+        logits.double().cpu()[order].log_softmax(1).chunk(max(1, min(splits, len(logits) // (10 * logits.shape[1]))))
+    )
+    divergences = [(part.exp() * (part - part.exp().mean(0).clamp(min=1e-300).log())).sum(1).mean() for part in parts]
     return float(torch.stack(divergences).exp().mean())
 
 

@@ -21,7 +21,7 @@ def frechet(samples: Tensor, data: Tensor) -> float:
     metric = FrechetInceptionDistance(feature=Given(samples.shape[1])).set_dtype(torch.float64)
     metric.update(samples.double(), real=False)
     metric.update(data.double(), real=True)
-    return max(0.0, float(metric.compute()))
+    return max(float(metric.compute()), 0.0)  # in this order NaN stays NaN
 
 
 def kernel(samples: Tensor, data: Tensor) -> float:

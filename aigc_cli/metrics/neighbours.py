@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+ROUNDING = 0.1  # levels, below which two pictures are one
 BLOCK = 4096  # training samples whose distances are in memory at once
 
 
@@ -32,5 +33,6 @@ def memorisation(samples: Tensor, held_out: Tensor, data: NDArray[np.uint8]) -> 
     index of its neighbour.
     """
     distances, index = nearest(samples, data)
-    fresh, _ = nearest(held_out, data)
-    return float(distances.median() / fresh.median().clamp(min=1e-6)), distances, index
+    fresh = nearest(held_out, data)[0].median()
+    ratio = float(distances.median() / fresh) if fresh > ROUNDING else float("nan")  # held-out data that are copies
+    return ratio, distances, index

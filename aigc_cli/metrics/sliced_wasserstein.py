@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 PROJECTIONS = 512
+BLOCK = 1024  # samples that are floats at once
 
 
 def sliced_wasserstein(samples: Tensor, data: Tensor, *, seed: int = 0) -> float:
@@ -13,9 +14,11 @@ def sliced_wasserstein(samples: Tensor, data: Tensor, *, seed: int = 0) -> float
 
     samples, data: (N, ...) stored integers. Unit: root mean squared difference of sorted projections, in grey levels.
     """
-    first, second = (x.flatten(1).float() for x in (samples, data))
-    generator = torch.Generator(first.device).manual_seed(seed)
-    directions = torch.randn(first.shape[1], PROJECTIONS, generator=generator, device=first.device)
+    generator = torch.Generator(samples.device).manual_seed(seed)
+    directions = torch.randn(samples[0].numel(), PROJECTIONS, generator=generator, device=samples.device)
     directions /= directions.norm(dim=0)
-    difference = (first @ directions).sort(0).values - (second @ directions).sort(0).values
+    first, second = (
+        torch.cat([part.flatten(1).float() @ directions for part in each.split(BLOCK)]) for each in (samples, data)
+    )
+    difference = first.sort(0).values - second.sort(0).values
     return float(difference.square().mean().sqrt())

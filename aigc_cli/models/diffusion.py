@@ -35,6 +35,7 @@ class Diffusion(Model):
 
     kinds = ("image",)
     generative = ("denoiser",)
+    bound_names = ("elbo",)
 
     def __init__(
         self,
@@ -86,18 +87,20 @@ class Diffusion(Model):
         """
         clean = self.spec.encode(x)
         labels = condition if self.conditional else None
-        bars = self.alpha_bars.double()
-        prior = (bars[-1] * clean.square() - bars[-1] - (1 - bars[-1]).log()).flatten(1).sum(1) / 2
+        bars = self.alpha_bars.cpu().double()  # of which not every device knows
+        squares = clean.square().flatten(1).sum(1).cpu().double()
+        prior = (bars[-1] * squares - (bars[-1] + (1 - bars[-1]).log()) * clean[0].numel()) / 2
         ratios = bars / (1 - bars)
         # Timesteps by the fall of the signal's log ratio, over which the terms are even; one from each part of it.
         shares = (ratios[:-1] / ratios[1:]).log()
         shares = shares / shares.sum()
-        total = torch.zeros(len(clean), dtype=torch.float64, device=clean.device)
+        ends, total = shares.cumsum(0), torch.zeros(len(clean), dtype=torch.float64)
         for draw in range(draws):
-            where = (draw + torch.rand(len(clean), dtype=torch.float64, device=clean.device)) / draws
-            step = torch.searchsorted(shares.cumsum(0), where).clamp(max=self.timesteps - 2)
-            error = (self._clean_at(clean, step + 1, labels) - clean).square().flatten(1).sum(1)
-            total += (ratios[step] - ratios[step + 1]) / 2 * error / (draws * shares[step])
+            where = (draw + torch.rand(len(clean), dtype=torch.float64)) / draws
+            step = torch.searchsorted(ends, where).clamp(max=self.timesteps - 2)
+            error = self._clean_at(clean, (step + 1).to(clean.device), labels) - clean
+            errors = error.square().flatten(1).sum(1).cpu().double()
+            total += (ratios[step] - ratios[step + 1]) / 2 * errors / (draws * shares[step])
         return {"elbo": -(prior + total + self._nats_of_last_step(clean, labels))}
 
     def _clean_at(self, clean: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
@@ -110,10 +113,10 @@ class Diffusion(Model):
     def _nats_of_last_step(self, clean: Tensor, labels: Tensor | None) -> Tensor:
         """Return -log p(x_0 | x_1) of whole levels, whose outermost reach to infinity: arXiv:2006.11239, Eq. 13."""
         mean = self._clean_at(clean, torch.zeros(len(clean), dtype=torch.int64, device=clean.device), labels)
-        normal = torch.distributions.Normal(mean.double(), (1 - self.alpha_bars[0]).double().sqrt())
-        half = 1 / (self.spec.levels - 1)
-        upper = torch.where(clean >= 1 - half, 1.0, normal.cdf(clean.double() + half))
-        lower = torch.where(clean <= half - 1, 0.0, normal.cdf(clean.double() - half))
+        normal = torch.distributions.Normal(mean.cpu().double(), (1 - self.alpha_bars[0]).cpu().double().sqrt())
+        clean, half = clean.cpu().double(), 1 / (self.spec.levels - 1)
+        upper = torch.where(clean >= 1 - half, 1.0, normal.cdf(clean + half))
+        lower = torch.where(clean <= half - 1, 0.0, normal.cdf(clean - half))
         return -(upper - lower).clamp(min=1e-12).log().flatten(1).sum(1)
 
     def latent(self, n: int, *, generator: torch.Generator) -> Tensor:

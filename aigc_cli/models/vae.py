@@ -22,6 +22,7 @@ class VAE(Model):
 
     kinds = ("image", "audio")
     generative = ("encoder", "decoder")
+    bound_names = ("elbo", "importance_weighted")
 
     def __init__(
         self,

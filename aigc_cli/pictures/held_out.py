@@ -55,4 +55,4 @@ def _node(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     typed = {key: value for key, value in changes.items() if value is not None}
     cache = node.get("cache")
     cache = cache if isinstance(cache, str) and Path(cache).expanduser().is_dir() else None
-    return {"workers": None, "max_bad": 0.01, **node, "augment": [], "cache": cache, **typed}
+    return {"max_bad": 0.01, **node, "workers": None, "augment": [], "cache": cache, **typed}
