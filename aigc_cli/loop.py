@@ -126,6 +126,8 @@ class Loop:
         if not isinstance(self.trainer.model, Samples) or self.data.spec.kind != "image":
             return
         n, classes = self.preview["n"], self.data.spec.classes
+        if conditional and classes <= n:
+            n = -(-n // classes) * classes  # whole rows of the classes
         labels = torch.arange(n) % classes if conditional else None
         with self.trainer.sampling() as model:
             images = draw(model, n, labels, seed=self.trainer.seed, device=self.trainer.device.torch)  # type: ignore[arg-type]
