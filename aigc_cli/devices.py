@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
-from aigc_cli.errors import ConfigError
+from aigc_cli.errors import ConfigError, TrainingError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -27,6 +29,17 @@ class Device:
         name = torch.cuda.get_device_name(self.torch) if self.torch.type == "cuda" else self.torch.type.upper()
         threads = f", {torch.get_num_threads()} threads" if self.torch.type == "cpu" else ""
         return f"{name}{threads}, {self.precision}"
+
+
+@contextmanager
+def explaining_memory(device: torch.device, batch_size: int) -> Iterator[None]:
+    """Say what to type where samples do not fit into the device's memory."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        smaller = max(1, batch_size // 4)
+        said = f"{device}: out of memory with {batch_size} samples at once. Type batch_size={smaller} or device=cpu."
+        raise TrainingError(said) from None
 
 
 def choose(device: str, precision: str, *, deterministic: bool = False) -> Device:

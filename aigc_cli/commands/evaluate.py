@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
-from aigc_cli.errors import ConfigError, TrainingError
-from aigc_cli.evaluating.measures import Group
+from aigc_cli.errors import ConfigError
+from aigc_cli.evaluating.measures import Group, Look
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +32,7 @@ def evaluate(
     ckpt: str | None,
     samples: str | None,
     metrics: list[Group] | None,
-    features: Literal["classifier", "inception", "pixels"] | None,
+    features: Look | None,
     weights: str | None,
     n: Annotated[int, Ge(1), Le(1_000_000)],
     split: Literal["test", "train"],
@@ -69,18 +68,18 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
     from aigc_cli.checkpoints import resolve
     from aigc_cli.checkpoints.restoring import restore
     from aigc_cli.commands.sample import preset_of
-    from aigc_cli.devices import choose
+    from aigc_cli.devices import choose, explaining_memory
     from aigc_cli.evaluating.evaluation import Evaluator
     from aigc_cli.evaluating.report import write_to_run
     from aigc_cli.interfaces import Samples
-    from aigc_cli.pictures.gallery import sampling_settings
+    from aigc_cli.pictures.choices import sampling_settings
     from aigc_cli.pictures.held_out import data_of
 
     began = time.perf_counter()
     device = choose(config["device"], "fp32").torch
     checkpoint = resolve(Path(config["ckpt"]).expanduser())
     name = preset_of(checkpoint)
-    with explaining_memory(config, device):
+    with explaining_memory(device, config["batch_size"]):
         model = restore(checkpoint, device)
         if not isinstance(model, Samples):
             raise ConfigError(f"ckpt: model '{name}' draws no samples to measure. Choose another.")
@@ -100,7 +99,7 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
 
 def _of_folder(config: Mapping[str, Any]) -> None:
     from aigc_cli.data.pack import open_data
-    from aigc_cli.devices import choose
+    from aigc_cli.devices import choose, explaining_memory
     from aigc_cli.evaluating.evaluation import Evaluator
 
     if "name" not in config["data"]:
@@ -110,34 +109,20 @@ def _of_folder(config: Mapping[str, Any]) -> None:
     pack = open_data(config["data"])
     samples = read_pictures(folder, pack.spec, config["n"])
     device = choose(config["device"], "fp32").torch
-    with explaining_memory(config, device):
+    with explaining_memory(device, config["batch_size"]):
         evaluator = Evaluator(pack, _wishes({**config, "n": len(samples)}, pack, None), device).prepare()
         figures = evaluator.of_samples(samples)
     _tell(config, evaluator, figures, folder.name, {"samples": str(folder)}, folder, len(samples), began)
 
 
-@contextmanager
-def explaining_memory(config: Mapping[str, Any], device: torch.device) -> Iterator[None]:
-    """Say what to type where the device's memory is too small."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        size = config["batch_size"]
-        raise TrainingError(
-            f"{device}: out of memory with {size} samples at once. Type batch_size={max(1, size // 4)} or device=cpu."
-        ) from None
-
-
 def _wishes(config: Mapping[str, Any], pack: Pack, model: Any) -> Wishes:
-    from aigc_cli.evaluating.evaluation import Wishes, applicable
+    from aigc_cli.evaluating.evaluation import Wishes, applicable, features_for
 
     allowed = applicable(pack, model)
     chosen = tuple(config["metrics"]) if config["metrics"] is not None else allowed
     if "likelihood" in chosen and "likelihood" not in allowed:
         raise ConfigError("metrics: likelihood needs a model that bounds it (a vae, ddpm). Leave it out.")
-    features = config["features"] or ("classifier" if pack.spec.classes else "pixels")
+    features = features_for(config["features"], pack)
     return Wishes(
         chosen, config["n"], features, config["weights"], config["split"], config["draws"], config["seed"],
         config["batch_size"],

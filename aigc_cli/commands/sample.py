@@ -47,11 +47,9 @@ def sample(
 
 def show(request: Request) -> Path:
     """Open the checkpoint, make the pictures that are asked for, write them and print where they lie."""
-    import torch
-
     from aigc_cli.checkpoints import resolve
     from aigc_cli.checkpoints.restoring import restore
-    from aigc_cli.devices import choose
+    from aigc_cli.devices import choose, explaining_memory
     from aigc_cli.pictures.gallery import Gallery
 
     began = time.perf_counter()
@@ -59,17 +57,14 @@ def show(request: Request) -> Path:
     checkpoint = resolve(request.ckpt)
     target = _target(request, checkpoint)
     _probe(target.parent)
-    try:
+    with explaining_memory(device, request.batch_size):
         model = restore(checkpoint, device)
         gallery = Gallery(model, request, checkpoint.meta["config"], device, preset_of(checkpoint))
-        written = gallery.write(target, _metadata(checkpoint))
-    except torch.OutOfMemoryError:
-        raise TrainingError(
-            f"{device}: out of memory with {request.batch_size} samples at once. "
-            f"Type batch_size={max(1, request.batch_size // 4)} or device=cpu."
-        ) from None
-    except OSError as error:
-        raise TrainingError(f"{target}: not written ({error.strerror or error}). Type output= and a path.") from None
+        try:
+            written = gallery.write(target, _metadata(checkpoint))
+        except OSError as error:
+            said = f"{target}: not written ({error.strerror or error}). Type output= and a path."
+            raise TrainingError(said) from None
     print(f"{gallery.account}, step {checkpoint.step}, {time.perf_counter() - began:.1f} s: {_short(written)}")
     print(f"next: aigc sample ckpt={_short(request.ckpt)} {gallery.next_idea()}")
     return written

@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from aigc_cli.config import check
 from aigc_cli.data.pack import open_data
 from aigc_cli.errors import ConfigError
-from aigc_cli.evaluating.measures import Figure, Group
+from aigc_cli.evaluating.measures import Figure, Group, Look
 from aigc_cli.runs import read_config, read_summary, refuse_changes, run_directory
 from aigc_cli.runs.finding import near_runs
 from aigc_cli.runs.settings import RESUMABLE, differing
@@ -96,7 +96,7 @@ def checkpoint_settings(*, every: Cadence, minutes: Annotated[float, Gt(0)], kee
 def evaluation_settings(
     *,
     metrics: list[Group],
-    features: Literal["classifier", "inception", "pixels"] | None,
+    features: Look | None,
     weights: str | None,
     n: Whole,
     best: Figure | None,

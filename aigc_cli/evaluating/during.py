@@ -12,7 +12,7 @@ import torch
 
 from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError
-from aigc_cli.evaluating.evaluation import Evaluator, Wishes, applicable
+from aigc_cli.evaluating.evaluation import Evaluator, Wishes, applicable, features_for
 from aigc_cli.evaluating.measures import MEASURES, is_better
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import Bounds, Model, Samples
@@ -81,7 +81,7 @@ def produced(metrics: Sequence[str], model: Model) -> list[str]:
 
 def wishes_of(settings: Mapping[str, Any], pack: Pack, metrics: Sequence[str], n: int | None = None) -> Wishes:
     """Return what the settings under `evaluation` ask for."""
-    features = settings["features"] or ("classifier" if pack.spec.classes else "pixels")
+    features = features_for(settings["features"], pack)
     return Wishes(tuple(metrics), n or settings["n"], features, settings["weights"])
 
 

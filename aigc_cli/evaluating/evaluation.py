@@ -64,6 +64,7 @@ class Evaluator:
         self._refuse_the_impossible()
         self.real, self.labels = pack.split(wishes.split)
         self._features: dict[str, Features] = {}
+        self._seen: dict[str, tuple[Tensor, Tensor | None]] = {}  # of the samples that are being measured
 
     def prepare(self) -> Evaluator:
         """Train, fetch and compute now what the figures need, so that what is absent is known before it is wanted."""
@@ -76,6 +77,7 @@ class Evaluator:
     def of_samples(self, samples: Tensor, asked: Tensor | None = None) -> Figures:
         """Measure stored pictures (N, *shape), on the CPU; asked: the labels (N,) that they were to show."""
         wishes, found = self.wishes.metrics, Figures()
+        self._seen.clear()
         if set(wishes) & set(OF_FEATURES):
             self._compare_features(samples, found)
         if set(wishes) & set(OF_CLASSES):
@@ -111,7 +113,7 @@ class Evaluator:
         from aigc_cli.metrics import feature_distances
 
         real = self._real_features()
-        made, _ = self._opened(self.wishes.features).of(samples.split(self.wishes.batch_size), self.device)
+        made, _ = self._look_at(samples, self.wishes.features)
         if "frechet" in self.wishes.metrics:
             found.values["frechet"] = feature_distances.frechet(made, real)
         if "kernel" in self.wishes.metrics:
@@ -125,7 +127,7 @@ class Evaluator:
         from aigc_cli.metrics import class_statistics
 
         assert self.pack.spec.condition is not None
-        _, logits = self._opened("classifier").of(samples.split(self.wishes.batch_size), self.device)
+        _, logits = self._look_at(samples, "classifier")
         assert logits is not None
         if "inception_score" in self.wishes.metrics:
             found.values["inception_score"] = class_statistics.inception_score(logits)
@@ -157,6 +159,12 @@ class Evaluator:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 self._features[name] = open_features(name, self.wishes.weights, self.pack, self.folder, self.device)
         return self._features[name]
+
+    def _look_at(self, samples: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
+        """Return features and logits of the samples; the classifier's serve two groups of figures."""
+        if name not in self._seen:
+            self._seen[name] = self._opened(name).of(samples.split(self.wishes.batch_size), self.device)
+        return self._seen[name]
 
     def _real_features(self) -> Tensor:
         """Return the split's features (N, D), at most as many as there are to be samples, from the folder if there."""
@@ -209,6 +217,11 @@ def writing_to(folder: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(f"data.cache: cannot write to '{folder}' ({reason}). Type data.cache= and a folder.") from None
+
+
+def features_for(name: str | None, pack: Pack) -> str:
+    """Return the features that are asked for, or those that suit the data best."""
+    return name or ("classifier" if pack.spec.classes else "pixels")
 
 
 def applicable(pack: Pack, model: Model | None) -> tuple[str, ...]:

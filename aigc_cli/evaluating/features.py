@@ -18,7 +18,6 @@ from aigc_cli.evaluating.classifier import classifier
 from aigc_cli.files import file_digest
 from aigc_cli.interfaces import DataSpec
 
-FEATURES = ("classifier", "inception", "pixels")
 LONGEST_SIDE = 16  # of the pictures whose pixels are compared: larger ones are averaged down to it
 Extract: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor | None]]  # stored (B, C, H, W) -> features, logits
 

@@ -15,6 +15,7 @@ Figure: TypeAlias = Literal[  # of which one may be the best
     "frechet", "kernel", "precision", "recall", "density", "coverage", "inception_score", "class_entropy", "confident",
     "agreement", "sliced_wasserstein", "elbo", "importance_weighted",
 ]  # fmt: skip
+Look: TypeAlias = Literal["classifier", "inception", "pixels"]  # the features that pictures are compared by
 PREFIX = "evaluation/"  # of the figures' names among those of training
 GROUPS: tuple[Group, ...] = get_args(Group)
 
