@@ -142,6 +142,40 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
+class Encodes(Protocol):
+    """Say in few numbers what data are to the model."""
+
+    def encode(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Return (B, D) float32 codes of stored integers; the mean, where the model gives a distribution of codes."""
+        ...
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """Tell the unusual from the usual."""
+
+    def score(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Return (B,) float32 scores of stored integers: the higher, the less like the training data."""
+        ...
+
+
+@runtime_checkable
+class Transforms(Protocol):
+    """Turn data into other data: noisy into clean, small into large, a drawing into a photograph."""
+
+    verb: ClassVar[str]  # of the command line: denoise, upscale, translate
+    source: DataSpec  # of what goes in; what comes out is of the model's spec
+
+    def given(self, x: Tensor, condition: Tensor | None, *, generator: torch.Generator) -> Tensor:
+        """Return what would have to be turned into x: (B, *source.shape) stored integers."""
+        ...
+
+    def transform(self, source: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Return (B, *spec.shape) stored integers."""
+        ...
+
+
+@runtime_checkable
 class Bounds(Protocol):
     """Bound the likelihood of data from below."""
 
