@@ -32,6 +32,8 @@ TABLES: dict[str, str] = {
     "models": "aigc_cli.models:MODELS",
     "losses": "aigc_cli.models:LOSSES",
     "penalties": "aigc_cli.models:PENALTIES",
+    "regularisers": "aigc_cli.models:REGULARISERS",
+    "augmentations": "aigc_cli.models:AUGMENTATIONS",
     "networks": "aigc_cli.networks:NETWORKS",
     "datasets": "aigc_cli.data:DATASETS",
     "augments": "aigc_cli.data:AUGMENTS",

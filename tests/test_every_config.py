@@ -25,6 +25,8 @@ GROUPS = {  # folder -> table whose entries its presets name
     "model/network": "networks",
     "model/loss": "losses",
     "model/penalty": "penalties",
+    "model/regulariser": "regularisers",
+    "model/augmentation": "augmentations",
     "model/sampler": "samplers",
     "data": "datasets",
     "optimizer": "optimizers",
@@ -121,7 +123,7 @@ def needs_root(name: str) -> bool:
     return "root" in read_inherited("data", name)
 
 
-@pytest.mark.parametrize(("group", "name"), in_groups("model/network", "model/loss", "model/penalty", "model/sampler"))
+@pytest.mark.parametrize(("group", "name"), in_groups(*(group for group in GROUPS if group.startswith("model/"))))
 def test_every_part_of_a_model_is_what_its_signature_wants(group, name):
     bind(GROUPS[group], read_inherited(group, name), group)
 

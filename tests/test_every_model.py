@@ -21,12 +21,20 @@ from aigc_cli.trainer import Trainer
 TINY = {
     "gan": ["model.generator.widths=[16,16]", "model.critic.widths=[16]"],
     "dcgan": ["model.generator.width=4", "model.critic.width=4"],
+    "lsgan": ["model.generator.width=4", "model.critic.width=4"],
+    "wgan": ["model.generator.width=4", "model.critic.width=4", "model.critic_steps=2"],
+    "wgan_gp": ["model.generator.width=4", "model.critic.width=4", "model.critic_steps=2"],
+    "sngan": ["model.generator.width=4", "model.critic.width=4"],
+    "resnet_gan": ["model.generator.width=4", "model.critic.width=4", "model.critic_steps=2"],
+    "stylegan2": ["model.latent=8", "model.generator.width=4", "model.generator.style=8", "model.generator.depth=2",
+                  "model.critic.width=4", "model.penalty.every=2", "model.regulariser.every=2"],
     "vae": ["model.encoder.widths=[16]", "model.decoder.widths=[16]"],
     "vae_conv": ["model.encoder.width=4", "model.decoder.width=4"],
     "ddpm": ["model.denoiser.width=32", "model.denoiser.multipliers=[1,1]", "model.denoiser.blocks=1",
              "model.denoiser.attention=[8]", "model.sampler.steps=3", "model.timesteps=20"],
 }  # fmt: skip
-PARAMETERS = {"gan": 2.38e6, "dcgan": 6.34e6, "vae": 1.08e6, "vae_conv": 1.08e6, "ddpm": 35.7e6}
+PARAMETERS = {"gan": 2.38e6, "dcgan": 6.34e6, "vae": 1.08e6, "vae_conv": 1.08e6, "ddpm": 35.7e6, "lsgan": 6.34e6,
+              "wgan": 6.34e6, "wgan_gp": 6.34e6, "sngan": 6.34e6, "resnet_gan": 18.1e6, "stylegan2": 27.8e6}  # fmt: skip
 CPU = torch.device("cpu")
 CASES = [(preset, conditional) for preset in TINY for conditional in (False, True)]
 
@@ -66,6 +74,14 @@ def labels(model: Model, n: int) -> torch.Tensor | None:
     return torch.arange(n) % 3 if model.conditional else None
 
 
+def disturb(model: Model) -> None:
+    """Let a few random weights stand for training."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+
+
 def assert_equal_states(one, other, path: str = "") -> None:
     if isinstance(one, torch.Tensor):
         assert torch.equal(one, other), path
@@ -89,7 +105,7 @@ def test_no_preset_is_left_out():
 
 @pytest.mark.parametrize("preset", TINY)
 def test_full_size_has_its_papers_parameters(preset):
-    shape = (1, 32, 32) if preset in ("gan", "vae", "vae_conv") else (3, 64, 64) if preset == "dcgan" else (3, 32, 32)
+    shape = (1, 32, 32) if preset in ("gan", "vae", "vae_conv") else (3, 32, 32) if preset == "ddpm" else (3, 64, 64)
     with torch.device("meta"):
         model = bind("models", composed(preset, tiny=False)["model"], "model")(DataSpec("image", shape))
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(PARAMETERS[preset], rel=0.02)
@@ -117,11 +133,7 @@ def test_sampling_is_a_function_of_its_generator(preset, conditional):
 @pytest.mark.parametrize("preset", TINY)
 def test_labels_change_samples(preset):
     model = trainer_of(preset, True).model.eval()
-    # Fresh networks may end in zeros (residual branches): a few random weights stand for training.
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    disturb(model)  # fresh networks may end in zeros (residual branches)
     zeros, ones = (
         model.sample(3, torch.full((3,), label), generator=torch.Generator().manual_seed(7)) for label in (0, 1)
     )

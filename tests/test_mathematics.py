@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from aigc_cli import samplers
 from aigc_cli.interfaces import Classes, DataSpec, Shapes
-from aigc_cli.models import adversarial
+from aigc_cli.models import adversarial, penalties
 from aigc_cli.models.diffusion import SCHEDULES, Diffusion
 from aigc_cli.models.likelihoods import Bernoulli, Gaussian
 from aigc_cli.models.vae import kl
@@ -120,9 +120,10 @@ def test_losses_never_overflow(name):
 
 def test_r1_of_a_linear_critic_is_half_its_weights_square():
     weight = normal(12, seed=3)
-    penalty = adversarial.r1(lambda x: x.flatten(1) @ weight, normal(5, 3, 2, 2), normal(5, 3, 2, 2), weight=10.0)
+    critic = lambda x: x.flatten(1) @ weight  # noqa: E731
+    penalty = penalties.R1(weight=10.0, every=1).loss(critic, normal(5, 3, 2, 2), normal(5, 3, 2, 2))
     assert penalty.item() == pytest.approx(5 * weight.square().sum().item(), rel=1e-5)
-    assert adversarial.none(lambda x: x, normal(2, 2), normal(2, 2)).item() == 0
+    assert penalties.NoPenalty().loss(lambda x: x, normal(2, 2), normal(2, 2)).item() == 0
 
 
 # Diffusion -----------------------------------------------------------------------------------------------------------

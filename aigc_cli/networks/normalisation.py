@@ -1,8 +1,16 @@
-"""Normalise feature maps without statistics over the batch: the same in training, evaluation and averaged weights."""
+"""Normalise feature maps and weights."""
 
 from __future__ import annotations
 
+from typing import Literal, TypeVar
+
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from aigc_cli.errors import ConfigError
+
+Normalisation = Literal["none", "batch", "layer", "instance"]
+Layer = TypeVar("Layer", bound=nn.Module)
 
 MOST_GROUPS, LEAST_IN_GROUP = 32, 4
 
@@ -14,3 +22,35 @@ def group_norm(channels: int) -> nn.GroupNorm:
     """
     most = max(1, min(MOST_GROUPS, channels // LEAST_IN_GROUP))
     return nn.GroupNorm(next(groups for groups in range(most, 0, -1) if channels % groups == 0), channels, eps=1e-6)
+
+
+def normalisation_of(name: Normalisation, channels: int) -> list[nn.Module]:
+    """Return what normalises feature maps, as a list of one, or none."""
+    if name == "none":
+        return []
+    if name == "batch":
+        return [nn.BatchNorm2d(channels)]
+    # One group: over all channels and pixels, layer norm for maps (arXiv:1607.06450); as many: instance norm.
+    return [nn.GroupNorm(1 if name == "layer" else channels, channels)]
+
+
+def spectral(layer: Layer, wanted: bool = True) -> Layer:
+    """Divide a layer's weight by its largest singular value: arXiv:1802.05957, Section 2.1."""
+    if wanted:
+        spectral_norm(layer)
+    return layer
+
+
+def base_of(shape: tuple[int, ...], what: str, least: int = 2) -> tuple[int, int]:
+    """Return the side, 4 to 7 pixels, that doubles to the side of a square picture, and how often it doubles."""
+    side = shape[-1]
+    doublings = 0
+    while side % 2 == 0 and side > 7:
+        side, doublings = side // 2, doublings + 1
+    if len(shape) == 3 and shape[1] == shape[2] and 4 <= side <= 7 and doublings >= least:
+        return side, doublings
+    given = "x".join(map(str, shape))
+    raise ConfigError(
+        f"model: {what} doubles 4 to 7 pixels a side {least} times or more; given data of {given}, "
+        "allowed: sides such as 16, 28, 32, 48, 64, 96, 128. Type data.size=32 or data.size=64."
+    )

@@ -1,0 +1,190 @@
+"""Augment what the critic sees, real and generated alike, so that few data do not let it learn them by heart.
+
+An augmentation is differentiable, for the generator learns through it, and random for each picture.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, Protocol
+
+import torch
+from annotated_types import Gt, Le, Len
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+MOST_OFTEN = 0.8  # above it augmentations leak into the samples: arXiv:2006.06676, Figure 4
+MEMORY = 0.75  # of the moving average of the critic's signs: about four batches
+
+
+class Augmentation(Protocol):
+    """Change signals (B, C, H, W) at random; one that adapts is shown the critic's logits of real ones."""
+
+    adapts: bool
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+    def observe(self, real: Tensor) -> None: ...
+
+    def adapt(self) -> None: ...
+
+
+class NoAugmentation(nn.Module):
+    """Show pictures as they are."""
+
+    adapts = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the pictures."""
+        return x
+
+    def observe(self, real: Tensor) -> None:
+        """Do nothing."""
+
+    def adapt(self) -> None:
+        """Do nothing."""
+
+
+class DiffAugment(nn.Module):
+    """Always change colours, move by up to an eighth and cut a square of half the side: arXiv:2006.10738, Section 4."""
+
+    adapts = False
+
+    def __init__(self, *, policy: Annotated[list[Literal["colour", "translation", "cutout"]], Len(1)]) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map pictures (B, C, H, W) to the same shape."""
+        for name in self.policy:
+            x = STEPS[name](x)
+        return x
+
+    def observe(self, real: Tensor) -> None:
+        """Do nothing."""
+
+    def adapt(self) -> None:
+        """Do nothing."""
+
+
+class AdaptiveAugmentation(nn.Module):
+    """Change pictures the more often, the surer the critic is of real data: ADA, arXiv:2006.06676, Section 3.
+
+    Departures: one bilinear resampling without the paper's wavelet filter; a moving average of the critic's signs in
+    place of blocks of four batches; a ceiling of 0.8 for the probability.
+    """
+
+    adapts = True
+
+    def __init__(
+        self, *, target: Annotated[float, Gt(0), Le(1)], images: Annotated[int, Gt(0)], flips: bool, turns: bool
+    ) -> None:
+        super().__init__()
+        self.target, self.images, self.flips, self.turns = target, images, flips, turns
+        self.probability: Tensor
+        self.sign: Tensor
+        self.seen: Tensor
+        self.register_buffer("probability", torch.zeros(()))
+        self.register_buffer("sign", torch.zeros(()))  # mean sign of the critic's logits of real pictures
+        self.register_buffer("seen", torch.zeros(()))  # pictures since the last adaptation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map pictures (B, C, H, W) to the same shape."""
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            grid = F.affine_grid(self._geometry(x), list(x.shape), align_corners=False)
+            x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+            return self._coloured(x)
+
+    def observe(self, real: Tensor) -> None:
+        """Take the critic's logits (B,) of real pictures into account."""
+        self.sign.lerp_(real.detach().float().sign().mean(), 1 - MEMORY)
+        self.seen.add_(len(real))
+
+    def adapt(self) -> None:
+        """Move the probability by 1 in `images` pictures, upwards where the critic is too sure."""
+        step = (self.sign - self.target).sign() * self.seen / self.images
+        self.probability.add_(step).clamp_(0, MOST_OFTEN)
+        self.seen.zero_()
+
+    def _often(self, x: Tensor) -> Tensor:
+        """Return 1 for the pictures that a change befalls, else 0: (B,)."""
+        return (torch.rand(len(x), device=x.device) < self.probability).float()
+
+    def _geometry(self, x: Tensor) -> Tensor:
+        """Return affine maps (B, 2, 3) of normalised coordinates, from the result's to the picture's."""
+        height, width = x.shape[2:]
+        count, device = len(x), x.device
+        rows, columns = torch.zeros(count, 2, device=device), torch.zeros(count, 2, device=device)
+        rows[:, 0] = columns[:, 1] = 1.0
+        map_ = torch.stack([rows, columns], 1)
+        if self.flips:
+            side = 1 - 2 * self._often(x) * torch.randint(2, (count,), device=device)
+            map_ = torch.stack([map_[:, 0] * side[:, None], map_[:, 1]], 1)
+        if self.turns and height == width:
+            quarter = self._often(x) * torch.randint(4, (count,), device=device)
+            map_ = turned(map_, quarter * (math.pi / 2), 1.0)
+        scale = torch.exp2(0.2 * torch.randn(count, device=device) * self._often(x))
+        stretch = torch.exp2(0.2 * torch.randn(count, device=device) * self._often(x))
+        sizes = torch.stack([scale * stretch, scale / stretch], 1)
+        # Any angle is drawn with a chance that, with the quarters', makes up the probability: appendix B.
+        angle = (2 * torch.rand(count, device=device) - 1) * math.pi * self._often(x)
+        map_ = turned(map_ / sizes[:, :, None], angle if self.turns else angle / 12, height / width)
+        shift = 0.25 * (2 * torch.rand(count, 2, device=device) - 1) * self._often(x)[:, None]  # an eighth of the side
+        return torch.cat([map_, shift[:, :, None]], 2)
+
+    def _coloured(self, x: Tensor) -> Tensor:
+        """Change brightness, contrast and, of coloured pictures, saturation."""
+        count, device = len(x), x.device
+        brightness = 0.2 * torch.randn(count, device=device) * self._often(x)
+        contrast = torch.exp2(0.5 * torch.randn(count, device=device) * self._often(x))
+        x = (x + brightness[:, None, None, None]) * contrast[:, None, None, None]
+        if x.shape[1] == 1:
+            return x
+        saturation = torch.exp2(torch.randn(count, device=device) * self._often(x))
+        grey = x.mean(1, keepdim=True)
+        return torch.lerp(grey, x, saturation[:, None, None, None])
+
+
+def turned(maps: Tensor, angle: Tensor, ratio: float) -> Tensor:
+    """Return linear maps (B, 2, 2) followed by a turn; ratio: height / width of the pictures."""
+    cosine, sine = angle.cos(), angle.sin()
+    rows = torch.stack([cosine, -sine * ratio], 1), torch.stack([sine / ratio, cosine], 1)
+    return torch.stack(rows, 1) @ maps
+
+
+def colour(x: Tensor) -> Tensor:
+    """Change brightness by up to a quarter of the range, saturation by up to twice, contrast by up to half."""
+    draw = torch.rand(3, len(x), 1, 1, 1, device=x.device, dtype=x.dtype)
+    x = x + (draw[0] - 0.5)
+    mean = x.mean(1, keepdim=True)
+    x = (x - mean) * (2 * draw[1]) + mean
+    mean = x.mean([1, 2, 3], keepdim=True)
+    return (x - mean) * (draw[2] + 0.5) + mean
+
+
+def translation(x: Tensor) -> Tensor:
+    """Move by up to an eighth of the side, filling with the middle of the range: the paper's zero."""
+    count, _, height, width = x.shape
+    most = [max(1, round(side / 8)) for side in (height, width)]
+    padded = F.pad(x, (most[1], most[1], most[0], most[0]))
+    down, right = (torch.randint(2 * m + 1, (count, 1, 1), device=x.device) for m in most)
+    rows = torch.arange(height, device=x.device)[None, :, None] + down
+    columns = torch.arange(width, device=x.device)[None, None, :] + right
+    batch = torch.arange(count, device=x.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[batch, rows, columns].permute(0, 3, 1, 2)
+
+
+def cutout(x: Tensor) -> Tensor:
+    """Blank a rectangle of half the sides anywhere, over the edge as well."""
+    count, _, height, width = x.shape
+    keep = []
+    for side in (height, width):
+        centre = torch.randint(side + 1, (count, 1), device=x.device)
+        place = torch.arange(side, device=x.device)[None]
+        keep.append((place < centre - side // 4) | (place >= centre - side // 4 + side // 2))
+    mask = keep[0][:, :, None] | keep[1][:, None, :]
+    return x * mask[:, None]
+
+
+STEPS = {"colour": colour, "translation": translation, "cutout": cutout}

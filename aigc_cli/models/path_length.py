@@ -1,0 +1,59 @@
+"""What keeps a style-based generator smooth: equal steps in its styles are equal steps in its pictures."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Protocol, runtime_checkable
+
+import torch
+from annotated_types import Gt, Le
+from torch import Tensor, nn
+
+
+@runtime_checkable
+class Styled(Protocol):
+    """Generate in two parts: latents to styles (B, layers, D), styles to pictures."""
+
+    def styles(self, latent: Tensor, condition: Tensor | None, truncation: float) -> Tensor: ...
+
+    def synthesise(self, styles: Tensor) -> Tensor: ...
+
+
+class NoRegulariser(nn.Module):
+    """Leave the generator free."""
+
+    every = 0
+
+
+class PathLength(nn.Module):
+    """Hold the length of the pictures' change by the styles near its own mean: arXiv:1912.04958, Eq. 4.
+
+    Taken every few of the generator's updates, on a part of the batch, and weighing as many times more (appendix B).
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: Annotated[float, Gt(0)],
+        every: Annotated[int, Gt(0)],
+        decay: Annotated[float, Gt(0), Le(1)],
+        share: Annotated[float, Gt(0), Le(1)],
+    ) -> None:
+        super().__init__()
+        self.weight, self.every, self.decay, self.share = weight, every, decay, share
+        self.mean: Tensor
+        self.register_buffer("mean", torch.zeros(()))
+
+    def loss(self, generator: nn.Module, latent: Tensor, condition: Tensor | None) -> Tensor:
+        """Return the weighted mean squared distance of path lengths from their moving mean."""
+        assert isinstance(generator, Styled), "the model has checked it"
+        count = max(1, round(len(latent) * self.share))
+        with torch.autocast(latent.device.type, enabled=False):
+            styles = generator.styles(latent[:count], None if condition is None else condition[:count], 1.0)
+            pictures = generator.synthesise(styles)
+            noise = torch.randn_like(pictures) / math.sqrt(math.prod(pictures.shape[2:]))
+            (slope,) = torch.autograd.grad((pictures * noise).sum(), styles, create_graph=True)
+        lengths = (slope.square().sum(2).mean(1) + 1e-12).sqrt()
+        with torch.no_grad():
+            self.mean.lerp_(lengths.mean(), self.decay)
+        return self.weight * self.every * (lengths - self.mean).square().mean()
