@@ -28,13 +28,16 @@ TINY = {
     "resnet_gan": ["model.generator.width=4", "model.critic.width=4", "model.critic_steps=2"],
     "stylegan2": ["model.latent=8", "model.generator.width=4", "model.generator.style=8", "model.generator.depth=2",
                   "model.critic.width=4", "model.penalty.every=2", "model.regulariser.every=2"],
+    "vae_gan": ["model.encoder.width=4", "model.decoder.width=4", "model.critic.width=4"],
     "vae": ["model.encoder.widths=[16]", "model.decoder.widths=[16]"],
     "vae_conv": ["model.encoder.width=4", "model.decoder.width=4"],
     "ddpm": ["model.denoiser.width=32", "model.denoiser.multipliers=[1,1]", "model.denoiser.blocks=1",
              "model.denoiser.attention=[8]", "model.sampler.steps=3", "model.timesteps=20"],
 }  # fmt: skip
-PARAMETERS = {"gan": 2.38e6, "dcgan": 6.34e6, "vae": 1.08e6, "vae_conv": 1.08e6, "ddpm": 35.7e6, "lsgan": 6.34e6,
-              "wgan": 6.34e6, "wgan_gp": 6.34e6, "sngan": 6.34e6, "resnet_gan": 18.1e6, "stylegan2": 27.8e6}  # fmt: skip
+PARAMETERS = {
+    "gan": 2.38e6, "dcgan": 6.34e6, "vae": 1.08e6, "vae_conv": 1.08e6, "ddpm": 35.7e6, "lsgan": 6.34e6, "wgan": 6.34e6,
+    "wgan_gp": 6.34e6, "sngan": 6.34e6, "resnet_gan": 18.1e6, "stylegan2": 27.8e6, "vae_gan": 8.19e6,
+}  # fmt: skip
 CPU = torch.device("cpu")
 CASES = [(preset, conditional) for preset in TINY for conditional in (False, True)]
 

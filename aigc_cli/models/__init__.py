@@ -5,6 +5,7 @@ from __future__ import annotations
 MODELS = {
     "gan": "aigc_cli.models.gan:GAN",
     "vae": "aigc_cli.models.vae:VAE",
+    "vae_gan": "aigc_cli.models.vae_gan:VAEGAN",
     "diffusion": "aigc_cli.models.diffusion:Diffusion",
 }
 
