@@ -15,6 +15,7 @@ from aigc_cli import checkpoints
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.errors import TrainingError
 from aigc_cli.evaluating.measures import PREFIX
+from aigc_cli.guard import Guard
 from aigc_cli.interfaces import Samples
 from aigc_cli.pictures.previews import default_columns, draw, save_grid
 from aigc_cli.recorder import Recorder
@@ -43,6 +44,7 @@ class Loop:
     log_every: int
     preview: Mapping[str, Any]
     checkpoint: Mapping[str, Any]
+    guard: Guard
     evaluation: Evaluation | None = None
     evaluate_every: int = 0
     minutes: float = 0.0  # trained before this start
@@ -100,6 +102,7 @@ class Loop:
         self._logged = step
         self._check()
         line = self.recorder.record(step, learning_rate=self.trainer.learning_rate(), minutes=round(self.elapsed(), 3))
+        self.guard.read(step, line)
         if bar is not None:
             losses = {key.removesuffix("/loss"): f"{value:.3g}" for key, value in line.items() if key.endswith("/loss")}
             bar.set_postfix({**losses, "images/s": f"{line['samples_per_second']:.0f}"}, refresh=False)
@@ -131,6 +134,7 @@ class Loop:
         labels = torch.arange(n) % classes if conditional else None
         with self.trainer.sampling() as model:
             images = draw(model, n, labels, seed=self.trainer.seed, device=self.trainer.device.torch)  # type: ignore[arg-type]
+        self.guard.look(step, images)
         name = f"samples/step-{step:08d}.png"
         columns = default_columns(n, classes if conditional else 1)
         about = {"step": str(step), "config": checkpoints.as_json(self.meta)}
@@ -172,9 +176,8 @@ class Loop:
         meta = {**self.meta, "step": step}
         keep, milestone = self.checkpoint["keep"], self.checkpoint["milestone"]
         try:
-            best = self.evaluation.step if self.evaluation else None
             path = checkpoints.save(
-                self.run.checkpoints, step, tensors, meta, state, keep=keep, every_nth=milestone, spared=best
+                self.run.checkpoints, step, tensors, meta, state, keep=keep, every_nth=milestone, spared=self._spared()
             )
         except checkpoints.SaveError as error:
             self._failed_saves += 1
@@ -187,6 +190,12 @@ class Loop:
             raise self._explained(error) from None
         self._failed_saves, self._saved = 0, (step, time.perf_counter())
         self.newest = checkpoints.Checkpoint(path, step, meta)
+        self.guard.note(step)
+
+    def _spared(self) -> list[int]:
+        """Return the steps whose checkpoints stay: the best one, and the last one before samples became alike."""
+        steps = (self.evaluation.step if self.evaluation else None, self.guard.good)
+        return [step for step in steps if step is not None]
 
 
 def _bar(total: int, done: int) -> tqdm:

@@ -18,6 +18,7 @@ from aigc_cli.data.pack import Pack, advice
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.devices import Device, choose, slow_bf16
 from aigc_cli.errors import ConfigError, TrainingError
+from aigc_cli.guard import Guard
 from aigc_cli.interfaces import Model
 from aigc_cli.loop import Loop
 from aigc_cli.recorder import Recorder, open_board
@@ -80,9 +81,10 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
                 "data": pack.fingerprint}  # fmt: skip
         first = trainer.steps and trainer.steps + 1  # what lies after it in old events is from a run that was cut off
         board = open_board(directory / "tensorboard", first_step=first) if config["preview"]["tensorboard"] else None
+        guard = Guard(directory, pack, fresh=newest is None)
         loop = Loop(
             trainer, data, run, Recorder(run.log, board), meta, total, config["max_minutes"], config["log_every"],
-            config["preview"], config["checkpoint"], evaluation, config["evaluate_every"], minutes=minutes,
+            config["preview"], config["checkpoint"], guard, evaluation, config["evaluate_every"], minutes=minutes,
             newest=newest,
         )  # fmt: skip
         _announce(composed, directory, pack, model, device, trainer.steps, total)
@@ -202,7 +204,8 @@ def _without_memory(error: Exception, where: str, config: Config, device: Device
 def _announce(
     composed: Composed, directory: Path, pack: Pack, model: Model, device: Device, step: int, total: int
 ) -> None:
-    if line := advice(pack, composed.config["data"]["augment"]):
+    unaided = composed.config["model"].get("augmentation", {}).get("name") == "none"
+    if line := advice(pack, composed.config["data"]["augment"], unaided):
         warn(line)
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     shape = "x".join(map(str, pack.spec.shape))

@@ -143,7 +143,7 @@ def test_lack_of_memory_says_what_to_type(place, capsys, monkeypatch, error):
         (["optimizer.lr=0"], "optimizer.lr"),
         (["init=nowhere"], "nowhere"),
         (["data.augment=[flop]"], "Did you mean 'flip'"),
-        (["model=dcgan", "data.size=28", "name=other"], "Type data.size=32"),
+        (["model=dcgan", "data.size=30", "name=other"], "Type data.size=32"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )

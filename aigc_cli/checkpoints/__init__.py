@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -38,14 +38,14 @@ def save(
     *,
     keep: int,
     every_nth: int = 0,
-    spared: int | None = None,
+    spared: Collection[int] = (),
     warn: Warn = print,
 ) -> Path:
     """Write directory/step-00001000 and prune what is older; only the owner of the run may call this.
 
     tensors: what sampling needs. meta: plain values (config, choices, spec); format, aigc and step are added.
     state: tensors and plain values. keep: the last so many stay; every_nth: so do steps that it divides (0: none);
-    spared: so does this step.
+    spared: so do these steps.
     Raises SaveError when the disk refuses, TrainingError when a value is not finite; the old ones then stay.
     """
     directory, portable = Path(directory), {name: _portable(tensor) for name, tensor in tensors.items()}
@@ -112,9 +112,9 @@ def _publish(temporary: Path, target: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _prune(directory: Path, step: int, keep: int, every_nth: int, spared: int | None, warn: Warn) -> None:
+def _prune(directory: Path, step: int, keep: int, every_nth: int, spared: Collection[int], warn: Warn) -> None:
     """Remove older steps; newer ones (broken, passed over on resume) are not counted, so that the saved one stays."""
-    older = sorted(other for other in step_folders(directory) if other < step and other != spared)
+    older = sorted(other for other in step_folders(directory) if other < step and other not in spared)
     superfluous = older[: max(0, len(older) - (keep - 1))]
     for other in superfluous:
         if every_nth and other % every_nth == 0:

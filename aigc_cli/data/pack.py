@@ -100,13 +100,17 @@ def cache_folder(cache: str | None) -> Path:
     return Path(cache or os.environ.get("AIGC_CACHE") or "~/.cache/aigc").expanduser()
 
 
-def advice(pack: Pack, augment: Sequence[str] = ()) -> str | None:
-    """Say what helps where there are few training pictures."""
+def advice(pack: Pack, augment: Sequence[str] = (), unaided_critic: bool = False) -> str | None:
+    """Say what helps where there are few training pictures; unaided_critic: one sees them as they are."""
     count = pack.counts["train"]
     if count >= SMALL:
         return None
     more = "" if augment else " data.augment=[flip,crop,colour] makes more of them."
-    return f"only {count} training pictures: samples may repeat them.{more} Starting from a trained model helps: init=."
+    critic = " model/augmentation=diffaugment keeps the critic from learning them by heart." if unaided_critic else ""
+    return (
+        f"only {count} training pictures: samples may repeat them.{more}{critic} "
+        "Starting from a trained model helps: init=."
+    )
 
 
 def read_pack(path: Path, fingerprint: str) -> Pack | None:

@@ -26,9 +26,9 @@ SMALL = ("model=ddpm", "model.denoiser.width=8", "model.denoiser.blocks=1")
 @pytest.mark.parametrize(("overrides", "settings", "said"), [
     (["model=ddpm"], {"shape": (1, 16000), "kind": "audio"}, "given audio data, allowed: image"),
     (["model=gan"], {"shape": (64,), "kind": "text"}, "given text data, allowed: image or audio"),
-    (["model=dcgan"], {"shape": (1, 28, 28)}, "data.size=32"),
-    (["model=dcgan"], {"shape": (3, 32, 64)}, "square"),
-    (["model=dcgan"], {"shape": (1, 16000), "kind": "audio"}, "allowed: sides of 16, 32"),
+    (["model=dcgan"], {"shape": (1, 30, 30)}, "data.size=32"),
+    (["model=dcgan"], {"shape": (3, 32, 64)}, "allowed: squares"),
+    (["model=dcgan"], {"shape": (1, 16000), "kind": "audio"}, "sides such as 16, 28, 32"),
     (["model=vae_conv"], {"shape": (1, 30, 30)}, "divisible by 4"),
     (["model=vae_conv"], {"shape": (1, 16000), "kind": "audio"}, "model=vae"),
     (["model=ddpm"], {"shape": (1, 28, 28)}, r"model.denoiser.multipliers=\[1,2,2\]"),

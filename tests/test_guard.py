@@ -1,0 +1,83 @@
+"""The guard against games that are lost."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from aigc_cli.guard import PATIENCE, Guard, variety
+
+
+class Pictures:
+    """Stand for a pack: noise, 64 pictures held out."""
+
+    counts = {"test": 64, "train": 0}  # noqa: RUF012
+
+    def split(self, name: str):
+        assert name == "test"
+        return noise(64, seed=1).numpy(), None
+
+
+def noise(n: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(256, (n, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def guard(tmp_path) -> Guard:
+    return Guard(tmp_path, Pictures(), fresh=True)  # type: ignore[arg-type]
+
+
+def test_variety_is_the_distance_to_the_nearest_other():
+    assert variety(noise(1).expand(20, -1, -1, -1)) == pytest.approx(0, abs=0.1)
+    pairs = torch.cat([torch.full((2, 1, 4, 4), 100), torch.full((2, 1, 4, 4), 110)])
+    pairs[1] += 4
+    pairs[3] += 4
+    assert variety(pairs) == pytest.approx(4, abs=0.01)
+
+
+def test_a_critic_that_is_never_wrong_is_told_of_once(guard, capsys):
+    for step in range(50, PATIENCE + 500, 50):
+        guard.read(step, {"critic/accuracy": 1.0})
+    said = capsys.readouterr().err
+    assert said.count("the critic has told all real pictures from all generated ones") == 1
+    assert "model/penalty=r1" in said
+    guard.read(2000, {"critic/accuracy": 0.9})
+    for step in range(2050, 2000 + PATIENCE, 50):
+        guard.read(step, {"critic/accuracy": 1.0})
+    assert not capsys.readouterr().err
+
+
+def test_logs_without_a_critic_say_nothing(guard, capsys):
+    for step in range(50, 3 * PATIENCE, 50):
+        guard.read(step, {"autoencoder/loss": 1.0})
+    assert not capsys.readouterr().err
+
+
+def test_samples_that_become_alike_keep_the_checkpoint_from_before(guard, tmp_path, capsys):
+    guard.note(100)
+    guard.look(150, noise(32))
+    guard.note(200)
+    assert guard.good is None
+    assert not capsys.readouterr().err
+    same = noise(1).expand(32, -1, -1, -1)
+    guard.look(250, same)
+    guard.note(300)
+    guard.look(350, same)
+    assert guard.good == 200
+    said = capsys.readouterr().err
+    assert said.count("the samples have become alike") == 1
+    assert "step 200" in said
+    again = Guard(tmp_path, Pictures(), fresh=False)  # type: ignore[arg-type]
+    assert again.good == 200
+    again.look(450, noise(32))
+    assert again.good is None  # recovered
+    assert json.loads((tmp_path / "guard.json").read_text())["good"] is None
+
+
+def test_few_samples_are_not_judged(guard, capsys):
+    guard.note(100)
+    guard.look(150, noise(32))
+    guard.look(250, noise(1).expand(8, -1, -1, -1))
+    assert guard.good is None
