@@ -18,7 +18,10 @@ def main() -> None:
     before, _, rest = README.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
-    README.write_text(f"{before}{BEGIN}\n\n{rendered(results)}\n\n{END}{after}")
+    timed = [result for result in results if "rows" not in result]
+    tables = ["\n".join(table(result)) for result in results if "rows" in result]
+    text = "\n\n".join([rendered(timed), *tables])
+    README.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
     print(f"{README.name}: {len(results)} results")
 
 
@@ -52,6 +55,22 @@ def section(result: Mapping[str, Any]) -> Iterator[str]:
     for label, ratio in result["ratios"].items():
         low, high = ratio["interval"]
         yield row(label, ratio, f"{number(ratio['median'])} [{number(low)} to {number(high)}]")
+
+
+def table(result: Mapping[str, Any]) -> Iterator[str]:
+    """List the trained models of one result and their figures."""
+    yield from (
+        f"### {result['name']}",
+        "",
+        "| recipe | command | steps | CPU minutes | Fréchet | precision | recall | label |",
+    )
+    yield "|---|---|---|---|---|---|---|---|"
+    for each in result["rows"]:
+        figures = [
+            number(each[name]) if name in each else "-" for name in ("frechet", "precision", "recall", "agreement")
+        ]
+        cells = (each["recipe"], f"`{each['command']}`", f"{each['steps']:,}", number(each["cpu_minutes"]), *figures)
+        yield "| " + " | ".join(cells) + " |"
 
 
 def row(label: str, spread: Mapping[str, Any], median: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measuring import in_turn, paired, spread
-from benchmarks.report import rendered
+from benchmarks.report import rendered, table
 
 ROOT = Path(__file__).parents[1]
 SMALLEST = {
@@ -52,6 +52,22 @@ def test_without_a_gpu_it_says_so():
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "needs a CUDA GPU" in done.stdout
+
+
+@pytest.mark.skipif("AIGC_TEST_DATA" not in os.environ, reason="AIGC_TEST_DATA names no folder of real data")
+def test_the_zoo_keeps_a_row_for_each_recipe(tmp_path):
+    root, cache = os.environ["AIGC_TEST_DATA"], tmp_path / "cache"
+    words = [f"--root={root}", f"--cache={cache}", f"--results={tmp_path}", "--features=pixels", "--samples=20"]
+    small = ["steps=2", "preview.n=4", "model.generator.width=4", "model.critic.width=4"]
+    for recipe in ("mnist_sngan", "mnist_dcgan"):
+        command = [sys.executable, "-m", "benchmarks.zoo", *words, "--precision=fp32", "--recipes", recipe]
+        done = subprocess.run([*command, "--overrides", *small], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "zoo.json").read_text())
+    assert [row["recipe"] for row in result["rows"]] == ["mnist_dcgan", "mnist_sngan"]
+    assert all(row["steps"] == 2 and row["frechet"] > 0 and row["samples"] == 20 for row in result["rows"])
+    assert str(tmp_path) not in json.dumps(result), "no path of this machine"
+    assert "`aigc train recipe=mnist_dcgan precision=fp32" in "\n".join(table(result))
 
 
 def test_contenders_take_turns():
