@@ -23,6 +23,7 @@ FILE = "guard.json"
 SURE, PATIENCE = 0.999, 1000  # share of pairs that the critic tells apart, and steps for which it does
 LEAST_PICTURES, SIDE = 16, 16  # to compare, and pixels a side at which they are compared
 FALLEN = 0.5  # of the best variety so far: samples have become alike
+NEVER, LOOKS = 0.1, 3  # of the data's variety, and previews in a row below it: samples have always been alike
 
 
 class Guard:
@@ -32,6 +33,7 @@ class Guard:
         self.path, self.pack = run / FILE, pack
         self.best, self.sure_since, self.saved, self.good = 0.0, None, None, None
         self.warned = False  # of a critic that is never wrong
+        self.alike = 0  # previews in a row
         if not fresh:
             self._read()
 
@@ -55,6 +57,12 @@ class Guard:
         if len(pictures) < LEAST_PICTURES or (real := self._real(len(pictures))) is None:
             return
         ratio = variety(pictures) / real
+        self.alike = self.alike + 1 if ratio < NEVER else 0
+        if self.alike == LOOKS and self.best < NEVER:
+            self._say(
+                f"step {step:,}: the samples are all alike, with {ratio:.0%} of the data's variety: the model has "
+                "collapsed. What helps: a smaller optimizer.lr; of GANs also model/penalty=r1."
+            )
         if ratio >= FALLEN * self.best:
             self.best, self.good = max(self.best, min(ratio, 1.0)), None
             self._write()

@@ -76,6 +76,14 @@ def test_samples_that_become_alike_keep_the_checkpoint_from_before(guard, tmp_pa
     assert json.loads((tmp_path / "guard.json").read_text())["good"] is None
 
 
+def test_samples_that_were_always_alike_are_told_of_once(guard, capsys):
+    for step in range(100, 1000, 100):
+        guard.look(step, noise(1).expand(32, -1, -1, -1))
+    said = capsys.readouterr().err
+    assert said.count("the samples are all alike, with 0% of the data's variety") == 1
+    assert "optimizer.lr" in said
+
+
 def test_few_samples_are_not_judged(guard, capsys):
     guard.note(100)
     guard.look(150, noise(32))
