@@ -11,8 +11,8 @@ from aigc_cli.composing.compose import compose
     ("words", "path", "node"),
     [
         (["model/penalty=none"], "penalty", {"name": "none"}),
-        (["model/penalty=r1"], "penalty", {"name": "r1", "weight": 10.0}),
-        (["model.penalty=r1", "model.penalty.weight=2"], "penalty", {"name": "r1", "weight": 2}),
+        (["model/penalty=r1"], "penalty", {"name": "r1", "weight": 10.0, "every": 1}),
+        (["model.penalty=r1", "model.penalty.weight=2"], "penalty", {"name": "r1", "weight": 2, "every": 1}),
         (["recipe=mnist_dcgan", "data.root=x", "model/loss=hinge"], "loss", {"name": "hinge"}),
         (["recipe=mnist_dcgan", "data.root=x"], "loss", {"name": "bce", "smoothing": 0.1}),
     ],

@@ -24,7 +24,8 @@ from aigc_cli.pictures.gallery import interleave
 
 MLP = {"name": "mlp", "widths": [8], "activation": "relu", "normalisation": "none", "dropout": 0.0}
 GAN = {"name": "gan", "latent": 4, "conditional": True, "critic_steps": 1, "loss": {"name": "hinge"},
-       "penalty": {"name": "none"}, "generator": MLP, "critic": MLP}
+       "penalty": {"name": "none"}, "regulariser": {"name": "none"}, "augmentation": {"name": "none"},
+       "generator": MLP, "critic": MLP}
 VAE = {"name": "vae", "latent": 2, "conditional": False, "likelihood": "bernoulli", "beta": 1.0, "encoder": MLP,
        "decoder": MLP}
 UNET = {"name": "unet", "width": 8, "multipliers": [1], "blocks": 1, "attention": [], "dropout": 0.0}
@@ -298,7 +299,7 @@ BY_MODEL = {
     "label=3": "label: no class 3. Allowed: 0 to 2, or shirt, shoe, bag.",
     "label=-1": "label: no class -1.",
     "label=shos": "label: no class 'shos'. Did you mean 'shoe'?",
-    "steps=10": "steps: model 'gan' has no use for it: it has no settings of sampling. Leave steps out.",
+    "steps=10": "steps: model 'gan' has no use for it: its settings are truncation. Leave steps out.",
     "reconstruct=true": "reconstruct: model 'gan' takes no pictures in (a vae does). Leave reconstruct out.",
     "manifold=true": "manifold: the latents of model 'gan' have 4 dimensions, allowed: 2.",
     "grid=1000x1000": "allowed: 65535 a side and 268,435,456 pixels in all. Type a smaller n, or files=true.",
