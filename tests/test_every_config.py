@@ -23,6 +23,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 GROUPS = {  # folder -> table whose entries its presets name
     "model": "models",
     "model/network": "networks",
+    "model/noise": "noises",
     "model/loss": "losses",
     "model/penalty": "penalties",
     "model/sampler": "samplers",
@@ -121,7 +122,7 @@ def needs_root(name: str) -> bool:
     return "root" in read_inherited("data", name)
 
 
-@pytest.mark.parametrize(("group", "name"), in_groups("model/network", "model/loss", "model/penalty", "model/sampler"))
+@pytest.mark.parametrize(("group", "name"), in_groups(*(g for g in GROUPS if g.startswith("model/"))))
 def test_every_part_of_a_model_is_what_its_signature_wants(group, name):
     bind(GROUPS[group], read_inherited(group, name), group)
 

@@ -18,15 +18,22 @@ from aigc_cli.models import MODELS
 from aigc_cli.trainer import Trainer
 
 # Overrides that make a preset small enough for a test; a preset that is missing here fails test_no_preset_is_left_out.
+UNET = ["model.denoiser.width=16", "model.denoiser.multipliers=[1,1]", "model.denoiser.blocks=1",
+        "model.denoiser.attention=[8]", "model.sampler.steps=3"]  # fmt: skip
 TINY = {
     "gan": ["model.generator.widths=[16,16]", "model.critic.widths=[16]"],
     "dcgan": ["model.generator.width=4", "model.critic.width=4"],
     "vae": ["model.encoder.widths=[16]", "model.decoder.widths=[16]"],
     "vae_conv": ["model.encoder.width=4", "model.decoder.width=4"],
-    "ddpm": ["model.denoiser.width=32", "model.denoiser.multipliers=[1,1]", "model.denoiser.blocks=1",
-             "model.denoiser.attention=[8]", "model.sampler.steps=3", "model.timesteps=20"],
+    "ddpm": [*UNET, "model.noise.timesteps=20"],
+    "v_diffusion": [*UNET, "model.noise.timesteps=20"],
+    "edm": UNET,
+    "flow_matching": UNET,
+    "dit": ["model.denoiser.width=16", "model.denoiser.depth=2", "model.denoiser.heads=2", "model.denoiser.patch=4",
+            "model.sampler.steps=3", "model.noise.timesteps=20"],
 }  # fmt: skip
-PARAMETERS = {"gan": 2.38e6, "dcgan": 6.34e6, "vae": 1.08e6, "vae_conv": 1.08e6, "ddpm": 35.7e6}
+PARAMETERS = {"gan": 2.38e6, "dcgan": 6.34e6, "vae": 1.08e6, "vae_conv": 1.08e6, "ddpm": 35.7e6, "v_diffusion": 35.7e6,
+              "edm": 35.7e6, "flow_matching": 35.7e6, "dit": 32.6e6}  # fmt: skip
 CPU = torch.device("cpu")
 CASES = [(preset, conditional) for preset in TINY for conditional in (False, True)]
 
@@ -199,7 +206,7 @@ def test_resume_equals_never_stopping(preset, conditional, precision):
     assert_equal_states(second.state_dict(), whole.state_dict())
 
 
-@pytest.mark.parametrize("preset", ["vae", "vae_conv", "ddpm"])
+@pytest.mark.parametrize("preset", ["vae", "vae_conv", "ddpm", "v_diffusion", "edm", "flow_matching", "dit"])
 def test_likelihood_models_learn_one_batch(preset):
     trainer = trainer_of(preset)
     losses = [float(next(iter(trainer.step(batch(0)).values()))) for _ in range(60)]

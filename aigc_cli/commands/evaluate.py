@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aigc_cli.interfaces import DataSpec
 
 COPIES = "copies.png"  # ours, beside what was measured
-SETTINGS = ("steps", "guidance", "eta", "sampler")  # of the model's own drawing
+SETTINGS = ("steps", "spacing", "guidance", "eta", "sampler")  # of the model's own drawing
 
 
 def evaluate(
@@ -39,6 +39,7 @@ def evaluate(
     draws: Annotated[int, Ge(1), Le(10_000)],
     seed: Annotated[int, Ge(0), Le(2**63 - 1)],
     steps: Annotated[int, Ge(1), Le(10_000)] | None,
+    spacing: Literal["time", "quadratic", "log", "karras"] | None,
     guidance: Annotated[float, Ge(0), Le(100)] | None,
     eta: Annotated[float, Ge(0), Le(1)] | None,
     sampler: str | None,

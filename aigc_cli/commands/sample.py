@@ -26,6 +26,7 @@ def sample(
     seed: Annotated[int, Ge(0), Le(2**63 - 1)],
     label: int | str | list[int | str] | None,
     steps: Annotated[int, Ge(1), Le(10_000)] | None,
+    spacing: Literal["time", "quadratic", "log", "karras"] | None,
     guidance: Annotated[float, Ge(0), Le(100)] | None,
     eta: Annotated[float, Ge(0), Le(1)] | None,
     sampler: str | None,

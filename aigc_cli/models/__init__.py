@@ -14,6 +14,14 @@ LOSSES = {
     "least_squares": "aigc_cli.models.adversarial:LeastSquares",
 }
 
+NOISES = {
+    "linear": "aigc_cli.models.noise_schedules:linear",
+    "cosine": "aigc_cli.models.noise_schedules:cosine",
+    "sigmoid": "aigc_cli.models.noise_schedules:sigmoid",
+    "log_normal": "aigc_cli.models.noise_schedules:LogNormal",
+    "flow": "aigc_cli.models.noise_schedules:Flow",
+}
+
 PENALTIES = {
     "none": "aigc_cli.models.adversarial:none",
     "r1": "aigc_cli.models.adversarial:r1",

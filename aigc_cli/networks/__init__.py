@@ -14,4 +14,5 @@ NETWORKS = {
     "convolution_encoder": "aigc_cli.networks.convolution:Encoder",
     "convolution_decoder": "aigc_cli.networks.convolution:Decoder",
     "unet": "aigc_cli.networks.unet:UNet",
+    "dit": "aigc_cli.networks.dit:DiT",
 }

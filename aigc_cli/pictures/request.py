@@ -15,7 +15,7 @@ from aigc_cli.runs.finding import near_runs
 
 DEFAULT_N = {"samples": 64, "walk": 16, "reconstructions": 32, "manifold": 400}
 FLAGS = {"walk": "interpolate", "reconstructions": "reconstruct", "manifold": "manifold"}
-SETTINGS = ("steps", "guidance", "eta", "sampler")  # of the model's own drawing
+SETTINGS = ("steps", "spacing", "guidance", "eta", "sampler")  # of the model's own drawing
 NAMED = ("n", "grid", "seed", "label", *SETTINGS, "frames", "batch_size")  # what a file's name says where it was typed
 STILL, MOVING = ("png", "jpeg", "webp"), ("webp", "gif")
 LONGEST_GRID = 1000  # rows or columns
