@@ -28,8 +28,10 @@ def choose_labels(labels: tuple[int | str, ...], spec: DataSpec, *, known: bool)
     """Return the classes that take turns; none where none are known."""
     names = spec.condition.names if spec.condition and known else ()
     if not names and labels:
-        raise ConfigError("label: this model was trained without labels. Leave label out, or train one: "
-                          "aigc train model.conditional=true")
+        raise ConfigError(
+            "label: this model was trained without labels. Leave label out, or train one: "
+            "aigc train model.conditional=true"
+        )
     return [_index(label, names) for label in labels] or list(range(len(names)))
 
 
