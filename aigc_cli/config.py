@@ -33,6 +33,7 @@ TABLES: dict[str, str] = {
     "losses": "aigc_cli.models:LOSSES",
     "penalties": "aigc_cli.models:PENALTIES",
     "noises": "aigc_cli.models:NOISES",
+    "corruptions": "aigc_cli.models:CORRUPTIONS",
     "networks": "aigc_cli.networks:NETWORKS",
     "datasets": "aigc_cli.data:DATASETS",
     "augments": "aigc_cli.data:AUGMENTS",

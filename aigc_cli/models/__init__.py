@@ -6,6 +6,17 @@ MODELS = {
     "gan": "aigc_cli.models.gan:GAN",
     "vae": "aigc_cli.models.vae:VAE",
     "diffusion": "aigc_cli.models.diffusion:Diffusion",
+    "autoencoder": "aigc_cli.models.autoencoder:Autoencoder",
+    "denoising_autoencoder": "aigc_cli.models.autoencoder:DenoisingAutoencoder",
+    "vqvae": "aigc_cli.models.vqvae:VQVAE",
+    "autoregressive": "aigc_cli.models.autoregressive:Autoregressive",
+    "super_resolution": "aigc_cli.models.super_resolution:SuperResolution",
+}
+
+CORRUPTIONS = {
+    "gaussian": "aigc_cli.models.corruptions:gaussian",
+    "masking": "aigc_cli.models.corruptions:masking",
+    "salt_and_pepper": "aigc_cli.models.corruptions:salt_and_pepper",
 }
 
 LOSSES = {

@@ -106,8 +106,15 @@ class Gallery:
         parts = []
         for index, start in enumerate(range(0, self.n, batch)):
             labels = None if condition is None else condition[start : start + batch].to(self.device)
-            moments = walk(self.model, min(batch, self.n - start), labels, frames=self.request.frames,
-                           seed=mix(self.request.seed, index), device=self.device, **self.settings)
+            moments = walk(
+                self.model,
+                min(batch, self.n - start),
+                labels,
+                frames=self.request.frames,
+                seed=mix(self.request.seed, index),
+                device=self.device,
+                **self.settings,
+            )
             counted = self._counted(moments, math.ceil(self.n / batch) * self.request.frames)
             parts.append([shown(moment, self.spec) for moment in counted])
         return [np.concatenate(moment) for moment in zip(*parts, strict=True)]
@@ -128,8 +135,9 @@ class Gallery:
 
     def _reconstructions(self) -> np.ndarray:
         """Return rows of data, each followed by the row of what the model makes of them."""
-        x, labels = held_out(self.config, self.request.data, self.spec, self.n, seed=self.request.seed,
-                             classes=self.chosen)
+        x, labels = held_out(
+            self.config, self.request.data, self.spec, self.n, seed=self.request.seed, classes=self.chosen
+        )
         if len(x) < self.request.n and not self.request.rounded:
             print(f"aigc: n: {self.request.n} asked for, but only {len(x)} are held out.", file=sys.stderr)
         self.n = len(x)
@@ -172,8 +180,10 @@ class Gallery:
             raise ConfigError(said + (f"Leave {flag} out." if flag else "Try reconstruct=true."))
         if kind == "manifold" and self._latent_shape() != (2,):
             shape = " x ".join(map(str, self._latent_shape()))
-            raise ConfigError(f"manifold: the latents of model '{self.name}' have {shape} dimensions, allowed: 2. "
-                              "Train one with model.latent=2, or type interpolate=true.")
+            raise ConfigError(
+                f"manifold: the latents of model '{self.name}' have {shape} dimensions, allowed: 2. "
+                "Train one with model.latent=2, or type interpolate=true."
+            )
 
     def _refuse_absurd_sizes(self) -> None:
         if self.request.files:
@@ -185,8 +195,10 @@ class Gallery:
         side = LONGEST_SIDE[FORMATS[self.request.format]]
         if width * height * frames > MOST_PIXELS or max(width, height) > side:
             made = f"{self.n} make {frames} pictures" if frames > 1 else f"{self.n} make a picture"
-            raise ConfigError(f"n: {made} of {width} x {height}, allowed: {side} a side and {MOST_PIXELS:,} pixels in "
-                              "all. Type a smaller n" + ", or files=true." * (self.request.kind == "samples"))
+            raise ConfigError(
+                f"n: {made} of {width} x {height}, allowed: {side} a side and {MOST_PIXELS:,} pixels in "
+                "all. Type a smaller n" + ", or files=true." * (self.request.kind == "samples")
+            )
 
 
 def shown(stored: Tensor, spec: DataSpec) -> np.ndarray:

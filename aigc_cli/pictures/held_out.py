@@ -37,8 +37,10 @@ def data_of(config: Mapping[str, Any], changes: Mapping[str, Any], spec: DataSpe
 
     pack = open_data(changes if "name" in changes else _node(config, changes))
     if pack.spec.to_dict() != spec.to_dict():
-        raise ConfigError(f"data: the model has learnt {spec.to_dict()}, but the data are {pack.spec.to_dict()}. "
-                          "Type data.root= and the folder that it was trained on.")
+        raise ConfigError(
+            f"data: the model has learnt {spec.to_dict()}, but the data are {pack.spec.to_dict()}. "
+            "Type data.root= and the folder that it was trained on."
+        )
     return pack
 
 
