@@ -133,6 +133,26 @@ class Renders(Protocol):
 
 
 @runtime_checkable
+class Revises(Protocol):
+    """Draw data that begin with given data: a part made anew, or all of it more or less freely."""
+
+    keeps: bool  # whether the rest stays exactly as given
+
+    def revise(
+        self,
+        picture: Tensor,
+        anew: Tensor | None,
+        condition: Tensor | None,
+        *,
+        generator: torch.Generator,
+        strength: float,
+        resample: int,
+    ) -> Tensor:
+        """Return stored integers of picture's shape (B, C, H, W); anew: (B, 1, H, W), 1 where it is not kept."""
+        ...
+
+
+@runtime_checkable
 class Reconstructs(Protocol):
     """Pass data through a bottleneck and back."""
 

@@ -44,6 +44,7 @@ class Diffusion(Model):
     kinds = ("image",)
     generative = ("denoiser",)
     bound_names = ("elbo",)
+    keeps = True
 
     def __init__(
         self,
