@@ -252,6 +252,7 @@ class Shapes(NamedTuple):
     input: tuple[int, ...]
     output: tuple[int, ...]
     condition: int = 0  # number of classes; 0: the network takes no condition
+    latent: int = 0  # size of the noise that a denoiser is told beside; 0: none
 
 
 # A chosen node of the config arrives as the table's callable with its settings bound; the model gives it the shapes.

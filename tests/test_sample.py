@@ -49,6 +49,7 @@ UNET = {"name": "unet", "patch": 1, "width": 8, "multipliers": [1], "blocks": 1,
 DIFFUSION = {
     "name": "diffusion",
     "conditional": True,
+    "first_stage": None,
     "noise": {"name": "linear", "timesteps": 20},
     "clip": True,
     "parametrisation": "epsilon",

@@ -6,6 +6,7 @@ MODELS = {
     "gan": "aigc_cli.models.gan:GAN",
     "vae": "aigc_cli.models.vae:VAE",
     "diffusion": "aigc_cli.models.diffusion:Diffusion",
+    "denoising_diffusion_gan": "aigc_cli.models.denoising_diffusion_gan:DenoisingDiffusionGAN",
     "autoencoder": "aigc_cli.models.autoencoder:Autoencoder",
     "denoising_autoencoder": "aigc_cli.models.autoencoder:DenoisingAutoencoder",
     "vqvae": "aigc_cli.models.vqvae:VQVAE",

@@ -8,7 +8,6 @@ there on all are the same: something that sees data in x, and samplers that foll
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -18,14 +17,16 @@ from torch import Tensor
 
 from aigc_cli.config import Choice
 from aigc_cli.errors import ConfigError
-from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
+from aigc_cli.interfaces import Batch, Compresses, DataSpec, Logs, Model, Network, Phase, Shapes
+from aigc_cli.models.first_stage import FirstStage, Frozen
 from aigc_cli.models.guidance import Denoiser, guided, hide_some, refuse_guidance_without_dropout
+from aigc_cli.models.latent_space import UnitVariance
 from aigc_cli.models.noise_schedules import NoiseSchedule
 from aigc_cli.models.parametrisations import PARAMETRISATIONS, WEIGHTINGS
 from aigc_cli.models.suitability import count_classes
 from aigc_cli.models.variational_bound import variational_bound
-from aigc_cli.samplers.choosing import chosen_sampler
-from aigc_cli.samplers.levels import Denoise, Spacing, Steps, spaced
+from aigc_cli.samplers.choosing import chosen_sampler, refuse_steps
+from aigc_cli.samplers.levels import Denoise, Spacing, Steps, begin
 from aigc_cli.samplers.revising import from_level, keeping, repeated
 
 Sampler: TypeAlias = Annotated[Callable[..., Tensor], Choice("samplers")]
@@ -43,14 +44,13 @@ class Diffusion(Model):
 
     kinds = ("image",)
     generative = ("denoiser",)
-    bound_names = ("elbo",)
-    keeps = True
 
     def __init__(
         self,
         spec: DataSpec,
         *,
         conditional: bool,
+        first_stage: FirstStage | None,
         noise: Annotated[Callable[[], NoiseSchedule], Choice("noises")],
         parametrisation: Literal["epsilon", "x0", "v", "flow", "edm"],
         weighting: Literal["even", "min_snr"],
@@ -69,9 +69,13 @@ class Diffusion(Model):
         self.label_dropout, self.guidance = label_dropout, guidance
         self.sampler: Any = sampler  # a partial: its keywords are the settings
         self._refuse_settings_that_do_not_fit()
-        channels, *sides = spec.shape
+        self.first_stage = Frozen(first_stage, spec, Compresses, "has no latent space") if first_stage else None
+        self.shape = self.first_stage.model.latent_shape if self.first_stage else spec.shape
+        self.unit_variance = UnitVariance(self.shape) if first_stage else None
+        self.keeps, self.bound_names = first_stage is None, () if first_stage else ("elbo",)  # both are of pixels
+        channels, *sides = self.shape
         seen = (2 * channels if self_conditioning else channels, *sides)
-        self.denoiser = denoiser(Shapes(seen, spec.shape, classes + 1 if conditional else 0))
+        self.denoiser = denoiser(Shapes(seen, self.shape, classes + 1 if conditional else 0))
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the one update."""
@@ -83,7 +87,7 @@ class Diffusion(Model):
         With self-conditioning the network sees its own first guess with one half of the batch: arXiv:2208.04202,
         Algorithm 1.
         """
-        clean = self.spec.encode(batch.x)
+        clean = self._signals(batch.x, batch.condition, batch.step)
         sigma, time = self.noise.draw(len(clean), clean.device)
         epsilon, sigma = torch.randn_like(clean), sigma.reshape(-1, *[1] * (clean.ndim - 1))
         labels = self._labels(batch.condition)
@@ -102,13 +106,13 @@ class Diffusion(Model):
         Its sum is estimated at `draws` of them.
         """
         network = self._guided(condition, 1.0)
-        table, clean = self.noise.table(), self.spec.encode(x)
+        table, clean = self.noise.table(), self._signals(x, condition)
         bound = variational_bound(lambda x, sigma: self._clean(network, x, sigma), clean, table, self.spec, draws)
         return {"elbo": bound}
 
     def latent(self, n: int, *, generator: torch.Generator) -> Tensor:
-        """Draw the noise that sampling begins with: (n, *spec.shape)."""
-        return torch.randn(n, *self.spec.shape, generator=generator, device=generator.device)
+        """Draw the noise that sampling begins with: (n, *shape)."""
+        return torch.randn(n, *self.shape, generator=generator, device=generator.device)
 
     @torch.no_grad()
     def render(
@@ -126,7 +130,8 @@ class Diffusion(Model):
         """Take the noise away, as configured where a setting is None; return stored integers."""
         draw = chosen_sampler(self.sampler, sampler, self.noise.most_steps, steps=steps, spacing=spacing, eta=eta)
         denoise = self._denoise(condition, guidance)
-        return self.spec.decode(draw(denoise, lambda *chosen: begin(latent, self.noise, *chosen), generator))
+        signals = draw(denoise, lambda *chosen: begin(latent, self.noise, *chosen), generator)
+        return self._stored(signals, condition)
 
     def sample(
         self,
@@ -163,7 +168,7 @@ class Diffusion(Model):
     ) -> Tensor:
         """Begin with the picture under so much noise (arXiv:2108.01073); keep it exactly where nothing is made anew."""
         draw = chosen_sampler(self.sampler, sampler, self.noise.most_steps, steps=steps, spacing=spacing, eta=eta)
-        known, denoise = self.spec.encode(picture), self._denoise(condition, guidance)
+        known, denoise = self._signals(picture, condition), self._denoise(condition, guidance)
         if anew is not None:
             denoise = keeping(denoise, known, anew)
         latent = self.latent(len(picture), generator=generator)
@@ -171,7 +176,21 @@ class Diffusion(Model):
         if strength < 1:
             sigmas = from_level(sigmas, strength)
             x = known + sigmas[0] * latent
-        return self.spec.decode(repeated(draw, denoise, x, sigmas, generator, resample))
+        return self._stored(repeated(draw, denoise, x, sigmas, generator, resample), condition)
+
+    def _signals(self, x: Tensor, condition: Tensor | None, step: Tensor | None = None) -> Tensor:
+        """Return what noise is added to: signals in [-1, 1], or latents of unit variance; step: of training."""
+        if self.first_stage is None or self.unit_variance is None:
+            return self.spec.encode(x)
+        latents = self.first_stage.model.compress(x, condition)
+        if step is not None:
+            self.unit_variance.fit(latents, step)
+        return self.unit_variance(latents)
+
+    def _stored(self, signals: Tensor, condition: Tensor | None) -> Tensor:
+        if self.first_stage is None or self.unit_variance is None:
+            return self.spec.decode(signals)
+        return self.first_stage.model.expand(self.unit_variance.undo(signals), condition)
 
     def _clean(self, network: Denoiser, x: Tensor, sigma: Tensor, guess: Tensor | None = None) -> Tensor:
         """Return the data that the network sees in x (B, ...) under noise of sigma (B,)."""
@@ -220,20 +239,8 @@ class Diffusion(Model):
         return guided(self.denoiser, labels, self.spec.classes, guidance)
 
     def _refuse_settings_that_do_not_fit(self) -> None:
-        steps, most = self.sampler.keywords["steps"], self.noise.most_steps
-        if most is None and steps is None:
-            raise ConfigError("model.sampler.steps: null means every timestep, but this time has none. Type a number.")
-        if most is not None and (steps or 0) > most:
-            raise ConfigError(
-                f"model.sampler.steps: above model.noise.timesteps={most}. Type model.sampler.steps={most}."
-            )
+        refuse_steps(self.sampler.keywords["steps"], self.noise.most_steps)
         if not self.conditional and self.guidance != 1:
             raise ConfigError("model.guidance: it needs labels. Type model.conditional=true, or leave it at 1.")
         if self.conditional:
             refuse_guidance_without_dropout("model.guidance", self.guidance, self.label_dropout)
-
-
-def begin(latent: Tensor, noise: NoiseSchedule, steps: Steps, spacing: Spacing) -> tuple[Tensor, list[float]]:
-    """Return where sampling begins, data of unit variance under the most noise, and the levels to pass."""
-    sigmas = spaced(noise, steps, spacing)
-    return latent * math.sqrt(1 + sigmas[0] ** 2), sigmas

@@ -18,5 +18,6 @@ NETWORKS = {
     "edsr": "aigc_cli.networks.edsr:EDSR",
     "transformer": "aigc_cli.networks.transformer:Transformer",
     "unet": "aigc_cli.networks.unet:UNet",
+    "time_critic": "aigc_cli.networks.time_critic:TimeCritic",
     "dit": "aigc_cli.networks.dit:DiT",
 }

@@ -40,6 +40,7 @@ class UNet(nn.Module):
         embedded = 4 * width
         self.time = nn.Sequential(nn.Linear(width, embedded), nn.SiLU(), nn.Linear(embedded, embedded))
         self.label = nn.Embedding(shapes.condition, embedded) if shapes.condition else None
+        self.latent = nn.Linear(shapes.latent, embedded) if shapes.latent else None
         self.enter = nn.Conv2d(shapes.input[0] * patch**2, width, 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         current, skips = width, [width]
@@ -63,12 +64,15 @@ class UNet(nn.Module):
         self.leave = nn.Sequential(group_norm(current), nn.SiLU(), last_convolution)
         initialise(self)
 
-    def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Map noisy pictures (B, C, H, W), timesteps (B,) and labels (B,) to pictures (B, C, H, W)."""
+    def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None, latent: Tensor | None = None) -> Tensor:
+        """Map noisy pictures (B, C, H, W), times (B,), labels (B,) and latents (B, D) to pictures (B, C', H, W)."""
         embedding = self.time(embed_time(time, self.width))
         if self.label is not None:
             assert condition is not None, "a network built for classes is called with labels"
             embedding = embedding + self.label(condition)
+        if self.latent is not None:
+            assert latent is not None, "a network built for latents is called with them"
+            embedding = embedding + self.latent(latent)
         embedding = F.silu(embedding)  # every block begins with it: once is enough
         x = self.enter(self.fold(x))
         skips = [x]

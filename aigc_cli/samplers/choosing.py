@@ -26,3 +26,13 @@ def chosen_sampler(configured: Any, asked: Callable | None, most_steps: int | No
     if base is asked and most_steps is not None and "steps" not in given:
         given["steps"] = min(base.keywords["steps"] or most_steps, most_steps)
     return partial(base.func, **{**base.keywords, **given})
+
+
+def refuse_steps(steps: int | None, most_steps: int | None) -> None:
+    """Refuse a configured number of steps that the model does not have."""
+    if most_steps is None and steps is None:
+        raise ConfigError("model.sampler.steps: null means every timestep, but this time has none. Type a number.")
+    if most_steps is not None and (steps or 0) > most_steps:
+        raise ConfigError(
+            f"model.sampler.steps: above model.noise.timesteps={most_steps}. Type model.sampler.steps={most_steps}."
+        )

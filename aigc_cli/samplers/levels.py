@@ -37,6 +37,12 @@ class Levels(Protocol):
         ...
 
 
+def begin(latent: Tensor, known: Levels, steps: Steps, spacing: Spacing) -> tuple[Tensor, list[float]]:
+    """Return where sampling begins, data of unit variance under the most noise, and the levels to pass."""
+    sigmas = spaced(known, steps, spacing)
+    return latent * math.sqrt(1 + sigmas[0] ** 2), sigmas
+
+
 def spaced(known: Levels, steps: Steps, spacing: Spacing) -> list[float]:
     """Return steps + 1 falling levels, the last one 0.
 

@@ -132,8 +132,8 @@ class PredictsItsLabel(nn.Module):
 def labelled_diffusion(guidance: float) -> Diffusion:
     noise = functools.partial(noise_schedules.linear, timesteps=10)
     sampler = functools.partial(ddim, steps=2, spacing="time", eta=0.0)
-    return Diffusion(LABELLED, conditional=True, noise=noise, parametrisation="epsilon", weighting="even",
-                     self_conditioning=False, clip=True, label_dropout=0.25, guidance=guidance,
+    return Diffusion(LABELLED, conditional=True, first_stage=None, noise=noise, parametrisation="epsilon",
+                     weighting="even", self_conditioning=False, clip=True, label_dropout=0.25, guidance=guidance,
                      denoiser=PredictsItsLabel, sampler=sampler)  # fmt: skip
 
 
@@ -191,8 +191,9 @@ class Remembers(nn.Module):
 
 def test_self_conditioning_shows_the_last_guess():
     """Half of a batch in training; in sampling, each step the one before: arXiv:2208.04202, Algorithm 1."""
-    model = Diffusion(DataSpec("image", (1, 8, 8)), conditional=False, parametrisation="x0", weighting="even",
-                      noise=functools.partial(LogNormal, mean=-1.2, deviation=1.2), self_conditioning=True, clip=True,
+    model = Diffusion(DataSpec("image", (1, 8, 8)), conditional=False, first_stage=None, parametrisation="x0",
+                      weighting="even", noise=functools.partial(LogNormal, mean=-1.2, deviation=1.2),
+                      self_conditioning=True, clip=True,
                       label_dropout=0.0, guidance=1.0, denoiser=Remembers,
                       sampler=functools.partial(ddim, steps=3, spacing="time", eta=0.0))  # fmt: skip
     loss, _ = model.loss(Batch(torch.full((4, 1, 8, 8), 7), None, torch.tensor(0)))
