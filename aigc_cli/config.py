@@ -34,6 +34,8 @@ TABLES: dict[str, str] = {
     "penalties": "aigc_cli.models:PENALTIES",
     "regularisers": "aigc_cli.models:REGULARISERS",
     "augmentations": "aigc_cli.models:AUGMENTATIONS",
+    "noises": "aigc_cli.models:NOISES",
+    "corruptions": "aigc_cli.models:CORRUPTIONS",
     "networks": "aigc_cli.networks:NETWORKS",
     "datasets": "aigc_cli.data:DATASETS",
     "augments": "aigc_cli.data:AUGMENTS",

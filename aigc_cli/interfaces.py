@@ -133,6 +133,26 @@ class Renders(Protocol):
 
 
 @runtime_checkable
+class Revises(Protocol):
+    """Draw data that begin with given data: a part made anew, or all of it more or less freely."""
+
+    keeps: bool  # whether the rest stays exactly as given
+
+    def revise(
+        self,
+        picture: Tensor,
+        anew: Tensor | None,
+        condition: Tensor | None,
+        *,
+        generator: torch.Generator,
+        strength: float,
+        resample: int,
+    ) -> Tensor:
+        """Return stored integers of picture's shape (B, C, H, W); anew: (B, 1, H, W), 1 where it is not kept."""
+        ...
+
+
+@runtime_checkable
 class Reconstructs(Protocol):
     """Pass data through a bottleneck and back."""
 
@@ -176,6 +196,43 @@ class Transforms(Protocol):
 
 
 @runtime_checkable
+class AnySize(Protocol):
+    """Transform pictures of any height and width, not of the source's only."""
+
+    any_size: ClassVar[bool]
+
+
+@runtime_checkable
+class Compresses(Protocol):
+    """Put data into a smaller space and back: what diffusion in that space needs of its first stage."""
+
+    latent_shape: tuple[int, ...]
+
+    def compress(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Return (B, *latent_shape) float32 latents of stored integers; the mean, where there is a distribution."""
+        ...
+
+    def expand(self, latent: Tensor, condition: Tensor | None) -> Tensor:
+        """Return (B, *spec.shape) stored integers."""
+        ...
+
+
+@runtime_checkable
+class Tokenises(Protocol):
+    """Write data as a sequence of symbols and read it back: what a prior over symbols needs of its first stage."""
+
+    token_spec: DataSpec  # a text of (T,), of as many levels as there are symbols
+
+    def tokenise(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Return (B, T) int64 symbols of stored integers."""
+        ...
+
+    def detokenise(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+        """Return (B, *spec.shape) stored integers."""
+        ...
+
+
+@runtime_checkable
 class Bounds(Protocol):
     """Bound the likelihood of data from below."""
 
@@ -195,6 +252,7 @@ class Shapes(NamedTuple):
     input: tuple[int, ...]
     output: tuple[int, ...]
     condition: int = 0  # number of classes; 0: the network takes no condition
+    latent: int = 0  # size of the noise that a denoiser is told beside; 0: none
 
 
 # A chosen node of the config arrives as the table's callable with its settings bound; the model gives it the shapes.

@@ -75,8 +75,12 @@ Draw from a trained model: a run's folder, a checkpoint's folder or a .safetenso
 often used:
   n=64  grid=8x8  seed=0     how many, in how many rows and columns; the same seed draws the same samples
   label=7                    of this class, where the model learnt classes
-  steps=50  guidance=2       diffusion: evaluations of the network, strength of the label
-  sampler=ddim  eta=0        diffusion: ddim or ancestral; share of fresh noise in each of ddim's steps
+  steps=50  guidance=2       diffusion: steps from noise to a sample, strength of the label
+  sampler=dpm_solver         diffusion: ancestral, ddim (eta=0 to 1), euler, heun, stochastic_heun, dpm_solver
+  truncation=0.7             GANs: less variety, fewer failures
+  spacing=log                diffusion: of the steps: time, quadratic, log, karras
+  start=PICTURE strength=0.6 diffusion: begin with a picture under so much noise
+  mask=PICTURE               with start: white is painted anew, the rest is kept exactly; resample=5 fits it in better
   format=png                 png, jpeg, webp; of walks webp, gif
   files=true                 single files instead of one grid
   interpolate=true           a walk through the latent space, as an animation

@@ -13,6 +13,7 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from aigc_cli import __version__, checkpoints
+from aigc_cli.checkpoints import first_stages
 from aigc_cli.config import bind
 from aigc_cli.data.pack import Pack, advice
 from aigc_cli.data.tensor_data import TensorData
@@ -60,9 +61,14 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
     augment = config["data"]["augment"]
     data = TensorData(pack, batch_size=batch_size, seed=seed, device=device.torch, augment=augment)
     total = config["steps"] if config["epochs"] is None else max(1, round(config["epochs"] * data.batches_per_epoch))
+    stage = first_stages.open_first_stage(config, directory, pack.spec, warn)
+    if stage:
+        config = {**config, "model": stage.node}
     torch.manual_seed(seed)
     try:
         model: Model = bind("models", config["model"], "model")(pack.spec)
+        if stage:
+            stage.load_into(model)
     except RuntimeError as error:
         raise _without_memory(error, "building the model", config, device) or error from error
     trainer_of = _trainer_builder(model, config, total, device)

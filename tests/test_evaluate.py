@@ -196,8 +196,10 @@ def test_every_mistake_has_its_answer(runs, capsys, words, said):
     ("words", "said"),
     [
         (["evaluation.best=recall"], "evaluation.best: recall is not measured"),
-        (["evaluation.best=agreement", "evaluation.metrics=[labels]", "model.conditional=false"],
-         "evaluation.best: agreement is not measured"),
+        (
+            ["evaluation.best=agreement", "evaluation.metrics=[labels]", "model.conditional=false"],
+            "evaluation.best: agreement is not measured",
+        ),
         (["objective=kernel", "evaluation.features=inception", "evaluation.weights=none.pth"], "weights: 'none.pth'"),
         (["evaluation.metrics=[likelihood]", "evaluation.best=null"], "evaluation.metrics: likelihood does not apply"),
         (["evaluation.n=2"], "n: given 2, but frechet needs 10"),

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from itertools import pairwise
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from aigc_cli import samplers
-from aigc_cli.interfaces import Classes, DataSpec, Shapes
+from aigc_cli.interfaces import DataSpec
 from aigc_cli.models import adversarial, penalties
-from aigc_cli.models.diffusion import SCHEDULES, Diffusion
 from aigc_cli.models.likelihoods import Bernoulli, Gaussian
 from aigc_cli.models.vae import kl
+from aigc_cli.networks.embeddings import embed_time
 from aigc_cli.networks.normalisation import group_norm
-from aigc_cli.networks.unet import Attention, embed_time
+from aigc_cli.networks.unet import Attention
 
 PICTURES = DataSpec("image", (1, 8, 8))
 
@@ -124,140 +120,6 @@ def test_r1_of_a_linear_critic_is_half_its_weights_square():
     penalty = penalties.R1(weight=10.0, every=1).loss(critic, normal(5, 3, 2, 2), normal(5, 3, 2, 2))
     assert penalty.item() == pytest.approx(5 * weight.square().sum().item(), rel=1e-5)
     assert penalties.NoPenalty().loss(lambda x: x, normal(2, 2), normal(2, 2)).item() == 0
-
-
-# Diffusion -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.parametrize("timesteps", [2, 10, 1000, 4000])
-def test_schedules_go_from_data_to_noise(name, timesteps):
-    alpha_bars = SCHEDULES[name](timesteps)
-    assert alpha_bars.shape == (timesteps,)
-    assert (alpha_bars.diff() < 0).all()
-    assert 0 < alpha_bars[-1] < 0.01
-    assert alpha_bars[0] < 1
-
-
-def test_schedules_end_where_their_papers_say():
-    linear, cosine = SCHEDULES["linear"](1000), SCHEDULES["cosine"](1000)
-    assert linear[0].item() == pytest.approx(1 - 1e-4, abs=1e-7)
-    assert linear[-1].item() == pytest.approx(4.04e-5, rel=0.01)
-    assert cosine[0].item() == pytest.approx(1 - 4.13e-5, abs=1e-6)
-    assert cosine[499].item() == pytest.approx(math.cos((0.5 + 0.008) / 1.008 * math.pi / 2) ** 2
-                                              / math.cos(0.008 / 1.008 * math.pi / 2) ** 2, rel=1e-4)  # fmt: skip
-    assert cosine[-1] < 1e-6
-
-
-class PredictsItsLabel(nn.Module):
-    """Predict a constant noise for label 1, another for the label that means none."""
-
-    none, labelled = 0.3, 0.7
-
-    def __init__(self, shapes: Shapes) -> None:
-        super().__init__()
-        assert shapes.condition == 4  # three classes and none
-        self.noises = nn.Parameter(torch.tensor([9.0, self.labelled, 9.0, self.none]))
-
-    def forward(self, x: torch.Tensor, time: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        return self.noises[condition][:, None, None, None].expand_as(x)
-
-
-def labelled_diffusion(guidance: float) -> Diffusion:
-    spec = DataSpec("image", (1, 8, 8), condition=Classes(("a", "b", "c")))
-    sampler = functools.partial(samplers.ddim, steps=2, eta=0.0)
-    return Diffusion(spec, conditional=True, schedule="linear", timesteps=10, label_dropout=0.25, guidance=guidance,
-                     denoiser=PredictsItsLabel, sampler=sampler)  # fmt: skip
-
-
-def guided(guidance: float) -> float:
-    """Return the noise that is predicted for label 1."""
-    denoise = labelled_diffusion(guidance)._guided(torch.tensor([1, 1]), guidance)
-    return float(denoise(torch.zeros(2, 1, 8, 8), torch.tensor([5, 5])).detach().mean())
-
-
-MEAN, DEVIATION = 0.2, 0.15  # of Gaussian data that lie within [-1, 1]
-
-
-def exact_denoiser(alpha_bars: torch.Tensor) -> samplers.Denoise:
-    """Return E[epsilon | x_t] for data from N(MEAN, DEVIATION^2)."""
-
-    def denoise(x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-        alpha_bar = alpha_bars[time][:, None]
-        variance = alpha_bar * DEVIATION**2 + 1 - alpha_bar
-        return (1 - alpha_bar).sqrt() * (x - alpha_bar.sqrt() * MEAN) / variance
-
-    return denoise
-
-
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize(("name", "settings", "tolerance"), [
-    ("ancestral", {"steps": None}, 0.02),
-    ("ancestral", {"steps": 100}, 0.08),  # a coarse chain loses variance
-    ("ddim", {"steps": None, "eta": 0.0}, 0.02),
-    ("ddim", {"steps": 50, "eta": 0.0}, 0.06),
-    ("ddim", {"steps": None, "eta": 1.0}, 0.02),
-])  # fmt: skip
-def test_samplers_land_on_the_distribution_of_the_data(schedule, name, settings, tolerance):
-    """With the exact denoiser the mean is right to 0.005 and the deviation to the share stated."""
-    alpha_bars = SCHEDULES[schedule](1000)
-    draw = getattr(samplers, name)
-    x = draw(exact_denoiser(alpha_bars), normal(20_000, 1), alpha_bars, generator(1), **settings)
-    assert x.mean().item() == pytest.approx(MEAN, abs=0.005)
-    assert x.std().item() == pytest.approx(DEVIATION, rel=tolerance)
-
-
-@pytest.mark.parametrize("steps", [None, 7])
-def test_ddim_with_all_its_noise_is_ancestral_sampling(steps):
-    alpha_bars = SCHEDULES["linear"](200)
-    denoise, noise = exact_denoiser(alpha_bars), normal(500, 1)
-    ancestral = samplers.ancestral(denoise, noise, alpha_bars, generator(1), steps=steps)
-    ddim = samplers.ddim(denoise, noise, alpha_bars, generator(1), steps=steps, eta=1.0)
-    assert ddim == pytest.approx(ancestral, abs=1e-4)
-
-
-def test_ddim_without_noise_is_deterministic():
-    alpha_bars = SCHEDULES["cosine"](100)
-    denoise, noise = exact_denoiser(alpha_bars), normal(10, 1)
-    one, other = (samplers.ddim(denoise, noise, alpha_bars, generator(s), steps=10, eta=0.0) for s in (1, 2))
-    assert torch.equal(one, other)
-
-
-@pytest.mark.parametrize(("count", "steps"), [(1000, None), (1000, 50), (1000, 7), (1000, 1000), (20, 1), (3, 2),
-                                              (1000, 999), (1000, 700), (250, 17)])  # fmt: skip
-def test_respaced_timesteps_begin_at_the_noisiest_and_end_at_the_data(count, steps):
-    alpha_bars = SCHEDULES["linear"](count)
-    walked = list(samplers.respaced(alpha_bars, steps))
-    times = [int(time) for time, _, _ in walked]
-    assert len(times) == (steps or count)
-    assert times[0] == count - 1
-    assert all(earlier > later >= 0 for earlier, later in pairwise(times))
-    assert walked[-1][2] == 1
-    assert all(torch.equal(now, alpha_bars[time]) for time, now, _ in walked)
-
-
-def test_guidance_goes_from_no_label_over_the_label_beyond_it():
-    none, labelled = PredictsItsLabel.none, PredictsItsLabel.labelled
-    predicted = {g: guided(g) for g in (0.0, 0.5, 1.0, 3.0)}
-    assert predicted == pytest.approx(
-        {0.0: none, 0.5: (none + labelled) / 2, 1.0: labelled, 3.0: 3 * labelled - 2 * none}
-    )
-
-
-def test_training_hides_the_stated_share_of_labels():
-    model = labelled_diffusion(1.0)
-    labels = torch.arange(40_000) % 3
-    torch.manual_seed(0)
-    told = model._with_some_hidden(labels)
-    assert told is not None
-    assert (told == 3).float().mean().item() == pytest.approx(0.25, abs=0.01)
-    assert torch.equal(told[told != 3], labels[told != 3])
-
-
-def test_clean_data_are_recovered_from_their_true_noise():
-    clean, epsilon, alpha_bar = normal(4, 3).clamp(-1, 1), normal(4, 3, seed=1), torch.tensor(0.3)
-    x = alpha_bar.sqrt() * clean + (1 - alpha_bar).sqrt() * epsilon
-    assert samplers.predict_clean(x, epsilon, alpha_bar) == pytest.approx(clean, abs=1e-5)
 
 
 # Networks ------------------------------------------------------------------------------------------------------------

@@ -23,14 +23,45 @@ from aigc_cli.interfaces import Classes, DataSpec
 from aigc_cli.pictures.gallery import interleave
 
 MLP = {"name": "mlp", "widths": [8], "activation": "relu", "normalisation": "none", "dropout": 0.0}
-GAN = {"name": "gan", "latent": 4, "conditional": True, "critic_steps": 1, "loss": {"name": "hinge"},
-       "penalty": {"name": "none"}, "regulariser": {"name": "none"}, "augmentation": {"name": "none"},
-       "generator": MLP, "critic": MLP}
-VAE = {"name": "vae", "latent": 2, "conditional": False, "likelihood": "bernoulli", "beta": 1.0, "encoder": MLP,
-       "decoder": MLP}
-UNET = {"name": "unet", "width": 8, "multipliers": [1], "blocks": 1, "attention": [], "dropout": 0.0}
-DIFFUSION = {"name": "diffusion", "conditional": True, "schedule": "linear", "timesteps": 20, "label_dropout": 0.1,
-             "guidance": 1.0, "denoiser": UNET, "sampler": {"name": "ancestral", "steps": None}}
+GAN = {
+    "name": "gan",
+    "latent": 4,
+    "conditional": True,
+    "critic_steps": 1,
+    "loss": {"name": "hinge"},
+    "penalty": {"name": "none"},
+    "regulariser": {"name": "none"},
+    "augmentation": {"name": "none"},
+    "generator": MLP,
+    "critic": MLP,
+}
+VAE = {
+    "name": "vae",
+    "latent": 2,
+    "conditional": False,
+    "likelihood": "bernoulli",
+    "beta": 1.0,
+    "warmup": 0,
+    "free_bits": 0.0,
+    "halvings": 0,
+    "encoder": MLP,
+    "decoder": MLP,
+}
+UNET = {"name": "unet", "patch": 1, "width": 8, "multipliers": [1], "blocks": 1, "attention": [], "dropout": 0.0}
+DIFFUSION = {
+    "name": "diffusion",
+    "conditional": True,
+    "first_stage": None,
+    "noise": {"name": "linear", "timesteps": 20},
+    "clip": True,
+    "parametrisation": "epsilon",
+    "weighting": "even",
+    "self_conditioning": False,
+    "label_dropout": 0.1,
+    "guidance": 1.0,
+    "denoiser": UNET,
+    "sampler": {"name": "ancestral", "steps": None, "spacing": "time"},
+}
 CLOTHES = DataSpec("image", (1, 8, 8), condition=Classes(("shirt", "shoe", "bag")))
 
 
@@ -207,8 +238,10 @@ def test_the_plane_of_a_two_dimensional_latent(tmp_path, monkeypatch, capsys):
     model = bind("models", VAE, "model")(CLOTHES)
     model.load_state_dict(checkpoints.resolve(path.parent.parent).tensors())
     quantile = 0.9674  # of 5/6
-    corner, middle = (model.render(torch.tensor([z]), None, generator=torch.Generator())[0, 0].numpy()
-                      for z in ([-quantile, quantile], [0.0, 0.0]))
+    corner, middle = (
+        model.render(torch.tensor([z]), None, generator=torch.Generator())[0, 0].numpy()
+        for z in ([-quantile, quantile], [0.0, 0.0])
+    )
     shown = tiles(path)
     assert np.abs(shown[0][::8, ::8].astype(int) - corner).max() <= 1  # left of, and above, the middle
     assert np.abs(shown[4][::8, ::8].astype(int) - middle).max() <= 1

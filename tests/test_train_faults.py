@@ -93,7 +93,7 @@ def test_under_a_decaying_schedule_the_line_to_continue_works(place, capsys):  #
         (["model=gan", *GAN, "batch_size=1"], "batch norm needs two samples a part. Type batch_size=2"),
         (["model=gan", *GAN, "optimizer=sgd", "optimizer.momentum=0.0", "optimizer.nesterov=true"], "momentum=0.9"),
         (["model=gan", *GAN, "seed=99999999999999999999"], "seed: given 99999999999999999999"),
-        (["model=ddpm", "model.timesteps=10"], "model.sampler.steps: above model.timesteps=10"),
+        (["model=ddpm", "model.noise.timesteps=10"], "model.sampler.steps: above model.noise.timesteps=10"),
         (["model=ddpm", "model.guidance=3"], "model.guidance: it needs labels"),
         (["model=gan", "model.latent=100000000000"], "out of memory at building the model"),
     ],

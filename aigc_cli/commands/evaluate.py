@@ -12,6 +12,7 @@ from annotated_types import Ge, Le
 
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.measures import Group, Look
+from aigc_cli.pictures.request import SETTINGS
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from aigc_cli.interfaces import DataSpec
 
 COPIES = "copies.png"  # ours, beside what was measured
-SETTINGS = ("steps", "guidance", "eta", "sampler")  # of the model's own drawing
 
 
 def evaluate(
@@ -39,9 +39,11 @@ def evaluate(
     draws: Annotated[int, Ge(1), Le(10_000)],
     seed: Annotated[int, Ge(0), Le(2**63 - 1)],
     steps: Annotated[int, Ge(1), Le(10_000)] | None,
+    spacing: Literal["time", "quadratic", "log", "karras"] | None,
     guidance: Annotated[float, Ge(0), Le(100)] | None,
     eta: Annotated[float, Ge(0), Le(1)] | None,
     sampler: str | None,
+    truncation: Annotated[float, Ge(0), Le(1)] | None,
     data: Mapping[str, Any],
     output: str | None,
     device: str,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 
 from aigc_cli.errors import ConfigError, TrainingError
 from aigc_cli.pictures.request import Request, plain_request
@@ -26,12 +26,18 @@ def sample(
     seed: Annotated[int, Ge(0), Le(2**63 - 1)],
     label: int | str | list[int | str] | None,
     steps: Annotated[int, Ge(1), Le(10_000)] | None,
+    spacing: Literal["time", "quadratic", "log", "karras"] | None,
     guidance: Annotated[float, Ge(0), Le(100)] | None,
     eta: Annotated[float, Ge(0), Le(1)] | None,
     sampler: str | None,
+    truncation: Annotated[float, Ge(0), Le(1)] | None,
     grid: str | None,
     format: Literal["png", "jpeg", "webp", "gif"] | None,
     files: bool,
+    start: str | None,
+    mask: str | None,
+    strength: Annotated[float, Gt(0), Le(1)] | None,
+    resample: Annotated[int, Ge(1), Le(100)] | None,
     interpolate: bool,
     frames: Annotated[int, Ge(2), Le(1000)],
     reconstruct: bool,

@@ -91,7 +91,7 @@ class Evaluator:
 
     def of_model(self, model: Model) -> dict[str, float]:
         """Bound the likelihood of held-out data, in nats a sample and bits a dimension."""
-        if "likelihood" not in self.wishes.metrics or not isinstance(model, Bounds):
+        if "likelihood" not in self.wishes.metrics or not (isinstance(model, Bounds) and model.bound_names):
             return {}
         chosen = self._chosen(LIKELY)
         sums: dict[str, float] = {}
@@ -228,4 +228,4 @@ def applicable(pack: Pack, model: Model | None) -> tuple[str, ...]:
     """Return the groups that these data and this model allow."""
     without = () if pack.spec.classes else OF_CLASSES
     groups = [group for group in OF_SAMPLES if group not in without]
-    return (*groups, "likelihood") if isinstance(model, Bounds) else tuple(groups)
+    return (*groups, "likelihood") if isinstance(model, Bounds) and model.bound_names else tuple(groups)

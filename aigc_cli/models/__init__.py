@@ -7,6 +7,18 @@ MODELS = {
     "vae": "aigc_cli.models.vae:VAE",
     "vae_gan": "aigc_cli.models.vae_gan:VAEGAN",
     "diffusion": "aigc_cli.models.diffusion:Diffusion",
+    "denoising_diffusion_gan": "aigc_cli.models.denoising_diffusion_gan:DenoisingDiffusionGAN",
+    "autoencoder": "aigc_cli.models.autoencoder:Autoencoder",
+    "denoising_autoencoder": "aigc_cli.models.autoencoder:DenoisingAutoencoder",
+    "vqvae": "aigc_cli.models.vqvae:VQVAE",
+    "autoregressive": "aigc_cli.models.autoregressive:Autoregressive",
+    "super_resolution": "aigc_cli.models.super_resolution:SuperResolution",
+}
+
+CORRUPTIONS = {
+    "gaussian": "aigc_cli.models.corruptions:gaussian",
+    "masking": "aigc_cli.models.corruptions:masking",
+    "salt_and_pepper": "aigc_cli.models.corruptions:salt_and_pepper",
 }
 
 LOSSES = {
@@ -14,6 +26,14 @@ LOSSES = {
     "hinge": "aigc_cli.models.adversarial:Hinge",
     "least_squares": "aigc_cli.models.adversarial:LeastSquares",
     "wasserstein": "aigc_cli.models.adversarial:Wasserstein",
+}
+
+NOISES = {
+    "linear": "aigc_cli.models.noise_schedules:linear",
+    "cosine": "aigc_cli.models.noise_schedules:cosine",
+    "sigmoid": "aigc_cli.models.noise_schedules:sigmoid",
+    "log_normal": "aigc_cli.models.noise_schedules:LogNormal",
+    "flow": "aigc_cli.models.noise_schedules:Flow",
 }
 
 PENALTIES = {

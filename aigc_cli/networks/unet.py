@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated
 
 import torch
@@ -12,21 +11,22 @@ from torch.nn import functional as F
 
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Shapes
+from aigc_cli.networks.embeddings import embed_time
 from aigc_cli.networks.normalisation import group_norm
-
-LONGEST_PERIOD = 10_000
 
 
 class UNet(nn.Module):
     """Halve the picture level by level and double it again; each upward block also sees its downward twin's output.
 
-    A fresh one returns zeros: its last convolution, like the last of every residual branch, begins at zero.
+    Pixels may be taken together in patches, as more channels of a smaller picture (arXiv:2301.11093, Section 3.2). A
+    fresh network returns zeros: its last convolution, like the last of every residual branch, begins at zero.
     """
 
     def __init__(
         self,
         shapes: Shapes,
         *,
+        patch: Annotated[int, Gt(0), Le(16)],
         width: Annotated[int, Gt(0), MultipleOf(4)],
         multipliers: Annotated[list[Annotated[int, Gt(0)]], Len(1, 8)],
         blocks: Annotated[int, Gt(0), Le(64)],
@@ -34,12 +34,14 @@ class UNet(nn.Module):
         dropout: Annotated[float, Ge(0), Lt(1)],
     ) -> None:
         super().__init__()
-        attends = [side in attention for side in sides_of(shapes.input, multipliers, attention)]
+        attends = [side in attention for side in sides_of(shapes.input, patch, multipliers, attention)]
+        self.fold, self.unfold = nn.PixelUnshuffle(patch), nn.PixelShuffle(patch)
         self.width, channels, last = width, [width * multiplier for multiplier in multipliers], len(multipliers) - 1
         embedded = 4 * width
         self.time = nn.Sequential(nn.Linear(width, embedded), nn.SiLU(), nn.Linear(embedded, embedded))
         self.label = nn.Embedding(shapes.condition, embedded) if shapes.condition else None
-        self.enter = nn.Conv2d(shapes.input[0], width, 3, padding=1)
+        self.latent = nn.Linear(shapes.latent, embedded) if shapes.latent else None
+        self.enter = nn.Conv2d(shapes.input[0] * patch**2, width, 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         current, skips = width, [width]
         for level, leaving in enumerate(channels):
@@ -58,18 +60,21 @@ class UNet(nn.Module):
                 current = leaving
             if level:
                 self.up.append(Double(current))
-        last_convolution = nn.Conv2d(current, shapes.output[0], 3, padding=1)
+        last_convolution = nn.Conv2d(current, shapes.output[0] * patch**2, 3, padding=1)
         self.leave = nn.Sequential(group_norm(current), nn.SiLU(), last_convolution)
         initialise(self)
 
-    def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Map noisy pictures (B, C, H, W), timesteps (B,) and labels (B,) to pictures (B, C, H, W)."""
+    def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None, latent: Tensor | None = None) -> Tensor:
+        """Map noisy pictures (B, C, H, W), times (B,), labels (B,) and latents (B, D) to pictures (B, C', H, W)."""
         embedding = self.time(embed_time(time, self.width))
         if self.label is not None:
             assert condition is not None, "a network built for classes is called with labels"
             embedding = embedding + self.label(condition)
+        if self.latent is not None:
+            assert latent is not None, "a network built for latents is called with them"
+            embedding = embedding + self.latent(latent)
         embedding = F.silu(embedding)  # every block begins with it: once is enough
-        x = self.enter(x)
+        x = self.enter(self.fold(x))
         skips = [x]
         for layer in self.down:
             x = layer(x, embedding)
@@ -78,7 +83,7 @@ class UNet(nn.Module):
             x = layer(x, embedding)
         for layer in self.up:
             x = layer(x, embedding) if isinstance(layer, Double) else layer(torch.cat([x, skips.pop()], 1), embedding)
-        return self.leave(x)
+        return self.unfold(self.leave(x))
 
 
 class Block(nn.Module):
@@ -139,14 +144,6 @@ class Double(nn.Conv2d):
         return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
-def embed_time(time: Tensor, width: int) -> Tensor:
-    """Return sines and cosines of the time at periods from 2 pi to 2 pi 10,000: (B,) to (B, width), float32."""
-    half = width // 2
-    exponents = torch.arange(half, dtype=torch.float32, device=time.device) / max(1, half - 1)
-    angles = time.float()[:, None] * torch.exp(-math.log(LONGEST_PERIOD) * exponents)
-    return torch.cat([angles.sin(), angles.cos()], dim=1)
-
-
 def initialise(network: UNet) -> None:
     """Draw weights uniformly with Glorot's variance, as DDPM's code; residual branches and the output begin at zero."""
     for module in network.modules():
@@ -164,11 +161,14 @@ def initialise(network: UNet) -> None:
     nn.init.zeros_(last.weight)
 
 
-def sides_of(shape: tuple[int, ...], multipliers: list[int], attention: list[int]) -> list[int]:
+def sides_of(shape: tuple[int, ...], patch: int, multipliers: list[int], attention: list[int]) -> list[int]:
     """Return the longer side at each level, having checked that the picture can be halved and attended to as asked."""
     given = "x".join(map(str, shape))
     if len(shape) != 3:
         raise ConfigError(f"model.denoiser: a U-Net takes pictures, given data of {given}. Choose another data=.")
+    if shape[1] % patch or shape[2] % patch:
+        raise ConfigError(f"model.denoiser.patch: given {patch}, allowed: what divides {given}. Type 1 or 2.")
+    shape = (shape[0], shape[1] // patch, shape[2] // patch)
     halvings = len(multipliers) - 1
     if shape[1] % 2**halvings or shape[2] % 2**halvings:
         possible = next(n for n in range(halvings, -1, -1) if not (shape[1] % 2**n or shape[2] % 2**n))

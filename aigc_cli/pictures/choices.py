@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aigc_cli.composing.parts import sampler_node
 from aigc_cli.config import check, parameters
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import DataSpec, Model
@@ -21,6 +22,8 @@ def sampling_settings(model: Model, name: str, function: Callable, settings: Map
             takes = f"its settings are {', '.join(known)}" if known else "it has no settings of sampling"
             why = "it was trained without labels" if key in known else takes
             raise ConfigError(f"{key}: model '{name}' has no use for it: {why}. Leave {key} out.")
+    if "sampler" in settings:
+        settings = {**settings, "sampler": sampler_node(settings["sampler"])}
     return check(function, settings, supplied=("generator",))
 
 

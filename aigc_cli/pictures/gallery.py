@@ -16,16 +16,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from aigc_cli.errors import ConfigError
-from aigc_cli.interfaces import DataSpec, Model, Reconstructs, Renders, Samples
+from aigc_cli.interfaces import DataSpec, Model, Reconstructs, Renders, Revises, Samples
 from aigc_cli.pictures.animations import save_animation, walk
 from aigc_cli.pictures.choices import choose_labels, sampling_settings
 from aigc_cli.pictures.held_out import held_out
 from aigc_cli.pictures.placing import put_in_place
 from aigc_cli.pictures.previews import FORMATS, LONGEST_SIDE, default_columns, draw_chunks, grid, grid_size, save_image
-from aigc_cli.pictures.request import FLAGS, Request
+from aigc_cli.pictures.request import FLAGS, Request, switch
+from aigc_cli.pictures.revisions import revised
 from aigc_cli.randomness import mix
 
-ABILITIES = {"samples": Samples, "walk": Renders, "manifold": Renders, "reconstructions": Reconstructs}
+ABILITIES = {
+    "samples": Samples, "revisions": Revises, "walk": Renders, "manifold": Renders, "reconstructions": Reconstructs,
+}  # fmt: skip
 MOST_PIXELS = 1 << 28  # of all frames together: a grid of 16,384 x 16,384, or some 700 MB of colour in memory
 
 
@@ -43,6 +46,7 @@ class Gallery:
         self.settings = self._checked_settings()
         of_data = request.kind == "reconstructions"  # labels then say which data to take
         known = bool(request.labels) if of_data else self.model.conditional
+        self.drawn: Any = revised(model, request) if request.start else model
         self.chosen = choose_labels(request.labels, self.spec, known=known)
         if request.kind == "manifold":
             if len(request.labels) > 1:
@@ -61,7 +65,8 @@ class Gallery:
             elif self.request.files:
                 self._write_files(place.aside, metadata)
             else:
-                pictures = getattr(self, f"_{self.request.kind}")()
+                kind = self.request.kind.replace("revisions", "samples")  # of which only the beginning differs
+                pictures = getattr(self, f"_{kind}")()
                 save_image(grid(pictures, self.columns), place.aside, metadata=metadata)
         return place.path
 
@@ -80,7 +85,7 @@ class Gallery:
         if isinstance(self.model, Renders):
             ideas += ["interpolate=true"] + ["manifold=true"] * (self._latent_shape() == (2,))
         ideas += ["reconstruct=true"] * isinstance(self.model, Reconstructs)
-        done = [f"{FLAGS.get(self.request.kind)}=true"]
+        done = [switch(self.request.kind)] if self.request.kind in FLAGS else []
         return next((idea for idea in ideas if idea not in done), f"seed={self.request.seed + 1}")
 
     def _samples(self) -> np.ndarray:
@@ -88,7 +93,7 @@ class Gallery:
 
     def _chunks(self) -> Iterator[Tensor]:
         request, condition = self.request, self._condition(self.n)
-        chunks = draw_chunks(self.model, self.n, condition, seed=request.seed, device=self.device,
+        chunks = draw_chunks(self.drawn, self.n, condition, seed=request.seed, device=self.device,
                              chunk=request.batch_size, **self.settings)  # fmt: skip
         return self._counted(chunks, math.ceil(self.n / request.batch_size))
 
@@ -166,7 +171,7 @@ class Gallery:
         """Check steps, guidance and the like against the signature of what will be called."""
         if self.request.kind == "reconstructions":
             return {}
-        function = type(self.model).sample if self.request.kind == "samples" else type(self.model).render
+        function = type(self.model).render if self.request.kind in ("walk", "manifold") else type(self.model).sample
         return sampling_settings(self.model, self.name, function, self.request.settings)
 
     def _refuse_what_the_model_cannot(self) -> None:
@@ -175,7 +180,11 @@ class Gallery:
             given = f"a model of {self.spec.kind} {self.spec.shape}"
             raise ConfigError(f"ckpt: {given}; aigc sample shows pictures of 1 or 3 channels.")
         if not isinstance(self.model, ABILITIES[kind]):
-            lacks = {"samples": "draws no samples", "reconstructions": "takes no pictures in (a vae does)"}
+            lacks = {
+                "samples": "draws no samples",
+                "reconstructions": "takes no pictures in (a vae does)",
+                "revisions": "begins with no picture (diffusion does)",
+            }
             said = f"{flag or 'ckpt'}: model '{self.name}' {lacks.get(kind, 'has no latents')}. "
             raise ConfigError(said + (f"Leave {flag} out." if flag else "Try reconstruct=true."))
         if kind == "manifold" and self._latent_shape() != (2,):

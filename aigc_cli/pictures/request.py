@@ -13,10 +13,20 @@ from typing import Any
 from aigc_cli.errors import ConfigError
 from aigc_cli.runs.finding import near_runs
 
-DEFAULT_N = {"samples": 64, "walk": 16, "reconstructions": 32, "manifold": 400}
-FLAGS = {"walk": "interpolate", "reconstructions": "reconstruct", "manifold": "manifold"}
-SETTINGS = ("steps", "guidance", "eta", "sampler")  # of the model's own drawing
-NAMED = ("n", "grid", "seed", "label", *SETTINGS, "frames", "batch_size")  # what a file's name says where it was typed
+DEFAULT_N = {"samples": 64, "revisions": 16, "walk": 16, "reconstructions": 32, "manifold": 400}
+FLAGS = {"walk": "interpolate", "reconstructions": "reconstruct", "manifold": "manifold", "revisions": "start"}
+SETTINGS = ("steps", "spacing", "guidance", "eta", "sampler", "truncation")  # of the model's own drawing
+REVISING = ("start", "mask", "strength", "resample")
+NAMED = (
+    "n",
+    "grid",
+    "seed",
+    "label",
+    *SETTINGS,
+    "frames",
+    "batch_size",
+    *REVISING,
+)  # what a file's name says where it was typed
 STILL, MOVING = ("png", "jpeg", "webp"), ("webp", "gif")
 LONGEST_GRID = 1000  # rows or columns
 LONGEST_SLUG = 80  # characters; a longer one is cut and gets a hash
@@ -27,7 +37,7 @@ class Request:
     """A checked wish for pictures."""
 
     ckpt: Path
-    kind: str  # samples, walk, reconstructions or manifold
+    kind: str  # samples, revisions, walk, reconstructions or manifold
     n: int
     rounded: bool  # n is a default, which may grow until each class has its turn equally often
     seed: int
@@ -41,6 +51,10 @@ class Request:
     device: str
     data: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)  # of the model's sampler, only those that were typed
+    start: Path | None = None  # the picture to begin with, its mask, and how freely
+    mask: Path | None = None
+    strength: float | None = None
+    resample: int | None = None
     slug: str = ""  # what of the command the file's name says
 
 
@@ -64,7 +78,9 @@ def plain_request(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Req
         output=Path(output).expanduser() if output else None, format=_format(kind, config, mistakes),
         files=config["files"], frames=config["frames"], batch_size=config["batch_size"], device=config["device"],
         data=dict(config["data"]), settings={key: typed[key] for key in SETTINGS if key in typed},
-        slug=_slug({key: typed[key] for key in NAMED if key in typed}),
+        start=_picture("start", config, mistakes), mask=_picture("mask", config, mistakes),
+        strength=config["strength"], resample=config["resample"],
+        slug=_slug({key: _stem(key, typed[key]) for key in NAMED if key in typed}),
     )  # fmt: skip
     mistakes += _of_no_use(kind, typed)
     if mistakes:
@@ -72,10 +88,28 @@ def plain_request(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Req
     return request
 
 
+def switch(kind: str) -> str:
+    """Say how a kind is asked for."""
+    return "start=PICTURE" if kind == "revisions" else f"{FLAGS[kind]}=true"
+
+
+def _picture(key: str, config: Mapping[str, Any], mistakes: list[str]) -> Path | None:
+    if config[key] is None:
+        return None
+    path = Path(config[key]).expanduser()
+    if not path.is_file():
+        mistakes.append(f"{key}: no such file: {config[key]}. Type {key}= and a picture.")
+    return path
+
+
+def _stem(key: str, value: Any) -> Any:
+    return Path(value).stem if key in REVISING[:2] else value
+
+
 def _kind(config: Mapping[str, Any], mistakes: list[str]) -> str:
     kinds = [kind for kind, flag in FLAGS.items() if config[flag]]
     if len(kinds) > 1:
-        flags = ", ".join(f"{FLAGS[kind]}=true" for kind in kinds)
+        flags = ", ".join(switch(kind) for kind in kinds)
         mistakes.append(f"{FLAGS[kinds[1]]}: {flags} exclude each other. Type one of them.")
     return kinds[0] if kinds else "samples"
 
@@ -83,12 +117,17 @@ def _kind(config: Mapping[str, Any], mistakes: list[str]) -> str:
 def _of_no_use(kind: str, typed: Mapping[str, Any]) -> list[str]:
     """Name settings that would be ignored."""
     wrong = []
-    if kind != "samples" and "files" in typed:
-        wrong.append(f"files: not with {FLAGS[kind]}=true, which makes one picture. Leave one of them out.")
+    if kind not in ("samples", "revisions") and "files" in typed:
+        wrong.append(f"files: not with {switch(kind)}, which makes one picture. Leave one of them out.")
     if "files" in typed and "grid" in typed:
         wrong.append("grid: not with files=true, which makes no grid. Leave one of them out.")
     if kind != "walk" and "frames" in typed:
         wrong.append("frames: only of a walk. Type interpolate=true as well, or leave frames out.")
+    for key in REVISING[1:]:
+        if key in typed and "start" not in typed:
+            wrong.append(f"{key}: only of a picture to begin with. Type start=PICTURE as well, or leave {key} out.")
+    if "resample" in typed and "mask" not in typed:
+        wrong.append("resample: only where a part is kept. Type mask=PICTURE as well, or leave resample out.")
     if kind == "reconstructions":
         useless = [key for key in SETTINGS if key in typed]
         wrong += [f"{key}: not with reconstruct=true, which draws nothing. Leave it out." for key in useless]

@@ -12,6 +12,7 @@ from aigc_cli.composing.compose import compose
 from aigc_cli.config import bind
 from aigc_cli.interfaces import DataSpec
 from aigc_cli.models.diffusion import Diffusion
+from aigc_cli.models.noise_schedules import Discrete
 from aigc_cli.models.vae import VAE
 
 D = 16
@@ -77,29 +78,31 @@ def test_more_draws_close_the_gap_that_a_wrong_posterior_opens():
 class Optimal(nn.Module):
     """Predict the noise in data of N(0, s^2), which is linear in the noisy data."""
 
-    def __init__(self, alpha_bars: Tensor, deviation: float) -> None:
+    def __init__(self, noise: nn.Module, deviation: float) -> None:
         super().__init__()
-        self.alpha_bars, self.variance = alpha_bars, deviation**2
+        self.noise, self.variance = noise, deviation**2
 
-    def forward(self, x: Tensor, time: Tensor, condition: None) -> Tensor:
-        bar = self.alpha_bars[time].reshape(-1, 1, 1, 1)
+    def forward(self, x: Tensor, time: Tensor, condition: None = None) -> Tensor:
+        discrete = isinstance(self.noise, Discrete)
+        sigmas = self.noise.sigmas[time.round().long()] if discrete else (time / 100).exp()
+        bar = 1 / (1 + sigmas.reshape(-1, 1, 1, 1).square())
         return (1 - bar).sqrt() / (bar * self.variance + 1 - bar) * x
 
 
-@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "sigmoid", "log_normal"])
 def test_the_bound_of_an_optimal_denoiser_is_what_its_error_implies(schedule):
     """It lies above the entropy by what few reverse steps lose: sum (r - 1 - ln r) / 2 over ratios r of the signal."""
-    words = ["model=ddpm", f"model.schedule={schedule}", "model.denoiser.multipliers=[1]", "model.denoiser.width=4",
+    words = ["model=ddpm", f"model/noise={schedule}", "model.denoiser.multipliers=[1]", "model.denoiser.width=4",
              "model.denoiser.attention=[]"]  # fmt: skip
     model: Diffusion = bind("models", compose("train", words).config["model"], "model")(SPEC)
     deviation = 0.25
-    model.denoiser = Optimal(model.alpha_bars, deviation)
+    model.denoiser = Optimal(model.noise, deviation)
     x = gaussian_data(400, deviation)
     torch.manual_seed(2)
     bound = -model.bounds(x, None, draws=100)["elbo"].mean().item()
     entropy = D * (0.5 * math.log(2 * math.pi * math.e * deviation**2) - math.log(WIDTH))
-    bars, s2 = model.alpha_bars.double(), deviation**2
-    ratios = bars / (1 - bars)
+    sigmas, s2 = model.noise.table(), deviation**2
+    bars, ratios = 1 / (1 + sigmas.square()), sigmas.pow(-2)
     error = s2 / (1 + s2 * ratios)  # of the optimal guess of the data, at each timestep
     prior = (bars[-1] * s2 - bars[-1] - (1 - bars[-1]).log()) / 2
     reverse = torch.distributions.Normal(error[0].sqrt() * torch.randn(100_000).double(), (1 - bars[0]).sqrt())

@@ -50,11 +50,12 @@ def test_what_cannot_be_learnt_is_refused(overrides, settings, said):
     (["model.denoiser.width=6"], "model.denoiser.width"),
     (["model.denoiser.multipliers=[]"], "model.denoiser.multipliers"),
     (["model.denoiser.dropout=1.0"], "model.denoiser.dropout"),
-    (["model.timesteps=1"], "model.timesteps"),
-    (["model.schedule=sigmoid"], "model.schedule"),
+    (["model.noise.timesteps=1"], "model.noise.timesteps"),
+    (["model.noise.name=cubic"], "model.noise.name"),
+    (["model.parametrisation=x1"], "model.parametrisation"),
     (["model.sampler.eta=2"], "model.sampler.eta"),
     (["model.sampler.steps=0"], "model.sampler.steps"),
-    (["model.sampler.name=euler"], "model.sampler.name"),
+    (["model.sampler.name=eular"], "model.sampler.name"),
 ])  # fmt: skip
 def test_settings_out_of_range_are_refused(overrides, said):
     with pytest.raises(ConfigError, match=said):

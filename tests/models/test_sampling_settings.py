@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from aigc_cli.composing.compose import compose
+from aigc_cli.composing.parts import sampler_node
 from aigc_cli.config import bind
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Classes, DataSpec
 from aigc_cli.models.diffusion import Diffusion
 
 TINY = ["model.denoiser.width=8", "model.denoiser.multipliers=[1,1]", "model.denoiser.blocks=1",
-        "model.denoiser.attention=[]", "model.timesteps=20", "model.sampler.steps=5"]  # fmt: skip
+        "model.denoiser.attention=[]", "model.noise.timesteps=20", "model.sampler.steps=5"]  # fmt: skip
 
 
 def build(*overrides: str) -> Diffusion:
@@ -28,6 +29,7 @@ def build(*overrides: str) -> Diffusion:
 def passes(model: Diffusion, condition: torch.Tensor | None = None, **settings) -> list[int]:
     """Return the batch size of each pass through the network while two samples are drawn."""
     sizes: list[int] = []
+    settings = with_node(settings)
     hook = model.denoiser.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
     model.sample(2, condition, generator=torch.Generator().manual_seed(0), **settings)
     hook.remove()
@@ -36,7 +38,14 @@ def passes(model: Diffusion, condition: torch.Tensor | None = None, **settings) 
 
 def draw(model: Diffusion, seed: int = 0, **settings) -> torch.Tensor:
     latent = model.latent(2, generator=torch.Generator().manual_seed(3))
-    return model.render(latent, None, generator=torch.Generator().manual_seed(seed), **settings)
+    return model.render(latent, None, generator=torch.Generator().manual_seed(seed), **with_node(settings))
+
+
+def with_node(settings: dict) -> dict:
+    """Name a sampler as the command line does: with the settings of its YAML."""
+    if "sampler" not in settings:
+        return settings
+    return {**settings, "sampler": bind("samplers", sampler_node(settings["sampler"]), "sampler")}
 
 
 def test_steps_are_passes_through_the_network():

@@ -1,0 +1,38 @@
+"""Work in the latent space of a trained first stage: arXiv:2112.10752."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+LEAST_DEVIATION = 1e-4  # of a channel that a first stage leaves unused
+
+
+class UnitVariance(nn.Module):
+    """Bring each channel of latents to mean 0 and variance 1, as the first batch has them.
+
+    A departure from arXiv:2112.10752, appendix G, which scales all channels alike and moves none.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.deviation: Tensor
+        for name, value in (("mean", 0.0), ("deviation", 1.0)):
+            self.register_buffer(name, torch.full((shape[0], *[1] * (len(shape) - 1)), value))
+
+    @torch.no_grad()
+    def fit(self, latents: Tensor, step: Tensor) -> None:
+        """Take the mean and the deviation of the first step's latents (B, C, ...)."""
+        parts = latents.transpose(0, 1).flatten(1)
+        deviation = parts.std(1).clamp(min=LEAST_DEVIATION)
+        for mine, found in ((self.mean, parts.mean(1)), (self.deviation, deviation)):
+            mine.copy_(torch.where(step == 0, found.reshape(mine.shape), mine))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Return scaled latents."""
+        return (latents - self.mean) / self.deviation
+
+    def undo(self, scaled: Tensor) -> Tensor:
+        """Return latents."""
+        return scaled * self.deviation + self.mean
