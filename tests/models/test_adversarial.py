@@ -187,7 +187,7 @@ def test_the_critic_sees_real_and_generated_pictures_augmented_alike(monkeypatch
 
 def test_augmentations_are_for_pictures():
     with pytest.raises(ConfigError, match="model/augmentation=none"):
-        build("model=gan", "model/augmentation=diffaugment", spec=DataSpec("audio", (1, 64)))
+        build("model=gan", "model.conditional=false", "model/augmentation=diffaugment", spec=DataSpec("audio", (1, 64)))
 
 
 # Networks ------------------------------------------------------------------------------------------------------------
