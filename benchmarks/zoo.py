@@ -17,10 +17,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from aigc_cli.composing.compose import compose
 from benchmarks.measuring import RESULTS, machine_facts, rounded
 
 ROOT = Path(__file__).parents[1]
+PICTURES = ROOT / "docs" / "zoo"
 FIGURES = ("frechet", "precision", "recall", "agreement")
 
 
@@ -36,12 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     made.add_argument("--overrides", nargs="*", default=[], help="to try the script out: steps=20 data.count=300")
     made.add_argument("--runs", type=Path, default=None, help="keep the runs here (None: nowhere)")
     made.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON")
+    made.add_argument("--pictures", type=Path, default=PICTURES, help="folder of two rows of samples of each")
     options = made.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="aigc-zoo-") as scratch:
         runs = options.runs or Path(scratch)
         for recipe in options.recipes:
             row = measured(recipe, options, runs.absolute())
             keep(options.results / "zoo.json", row)
+            draw(runs / recipe, options.pictures / f"{recipe}.png")
             print("zoo:", ", ".join(f"{key} {value}" for key, value in row.items() if key != "command"), flush=True)
 
 
@@ -75,6 +81,15 @@ def measured(recipe: str, options: argparse.Namespace, runs: Path) -> dict[str, 
         "features": found["features"],
         **figures,
     }
+
+
+def draw(run: Path, picture: Path) -> None:
+    """Write two rows of samples, without the metadata, which name this machine's folders."""
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    aigc("sample", f"ckpt={run.absolute()}", "grid=2x10", f"output={picture.absolute()}")
+    with Image.open(picture) as opened:
+        plain = Image.fromarray(np.asarray(opened))
+    plain.save(picture, optimize=True)
 
 
 def aigc(*words: str) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from benchmarks.measuring import in_turn, paired, spread
 from benchmarks.report import rendered, table
@@ -58,6 +59,7 @@ def test_without_a_gpu_it_says_so():
 def test_the_zoo_keeps_a_row_for_each_recipe(tmp_path):
     root, cache = os.environ["AIGC_TEST_DATA"], tmp_path / "cache"
     words = [f"--root={root}", f"--cache={cache}", f"--results={tmp_path}", "--features=pixels", "--samples=20"]
+    words.append(f"--pictures={tmp_path}")
     small = ["steps=2", "preview.n=4", "model.generator.width=4", "model.critic.width=4"]
     for recipe in ("mnist_sngan", "mnist_dcgan"):
         command = [sys.executable, "-m", "benchmarks.zoo", *words, "--precision=fp32", "--recipes", recipe]
@@ -67,6 +69,9 @@ def test_the_zoo_keeps_a_row_for_each_recipe(tmp_path):
     assert [row["recipe"] for row in result["rows"]] == ["mnist_dcgan", "mnist_sngan"]
     assert all(row["steps"] == 2 and row["frechet"] > 0 and row["samples"] == 20 for row in result["rows"])
     assert str(tmp_path) not in json.dumps(result), "no path of this machine"
+    with Image.open(tmp_path / "mnist_dcgan.png") as picture:
+        assert picture.width > 2 * picture.height
+        assert not picture.info
     assert "`aigc train recipe=mnist_dcgan precision=fp32" in "\n".join(table(result))
 
 
