@@ -110,7 +110,7 @@ class GAN(Model):
         """Take the generator's regulariser apart from its loss, less often."""
         assert isinstance(self.regulariser, PathLength)
         loss = self.regulariser.loss(self.generator, self._noise(batch), self._condition(batch.condition))
-        return loss, {"loss": loss.detach(), "length": self.regulariser.mean.clone()}
+        return loss, {"loss": loss.detach(), "length": self.regulariser.mean()}
 
     def latent(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw standard normal latents: (n, latent)."""

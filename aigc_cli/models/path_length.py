@@ -29,6 +29,7 @@ class PathLength(nn.Module):
     """Hold the length of the pictures' change by the styles near its own mean: arXiv:1912.04958, Eq. 4.
 
     Taken every few of the generator's updates, on a part of the batch, and weighing as many times more (appendix B).
+    Departure: the moving mean is corrected for its start at 0, which would at first take all variety from the pictures.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class PathLength(nn.Module):
     ) -> None:
         super().__init__()
         self.weight, self.every, self.decay, self.share = weight, every, decay, share
-        self.mean: Tensor
-        self.register_buffer("mean", torch.zeros(()))
+        self.sum: Tensor
+        self.weight_of_sum: Tensor
+        self.register_buffer("sum", torch.zeros(()))  # of lengths, the older the less
+        self.register_buffer("weight_of_sum", torch.zeros(()))
 
     def loss(self, generator: nn.Module, latent: Tensor, condition: Tensor | None) -> Tensor:
         """Return the weighted mean squared distance of path lengths from their moving mean."""
@@ -55,5 +58,10 @@ class PathLength(nn.Module):
             (slope,) = torch.autograd.grad((pictures * noise).sum(), styles, create_graph=True)
         lengths = (slope.square().sum(2).mean(1) + 1e-12).sqrt()
         with torch.no_grad():
-            self.mean.lerp_(lengths.mean(), self.decay)
-        return self.weight * self.every * (lengths - self.mean).square().mean()
+            self.sum.lerp_(lengths.mean(), self.decay)
+            self.weight_of_sum.lerp_(torch.ones_like(self.sum), self.decay)
+        return self.weight * self.every * (lengths - self.mean()).square().mean()
+
+    def mean(self) -> Tensor:
+        """Return the moving mean of lengths, 0-d."""
+        return self.sum / self.weight_of_sum
