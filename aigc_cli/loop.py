@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -16,14 +17,17 @@ from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.errors import TrainingError
 from aigc_cli.evaluating.measures import PREFIX
 from aigc_cli.guard import Guard
-from aigc_cli.interfaces import Samples
+from aigc_cli.interfaces import Model, Samples
+from aigc_cli.pictures.held_out import some_of
 from aigc_cli.pictures.previews import default_columns, draw, save_grid
+from aigc_cli.pictures.rows import demonstration, interleave, verb_of
 from aigc_cli.recorder import Recorder
 from aigc_cli.runs import Run
 from aigc_cli.stopping import StopRequest
 from aigc_cli.trainer import Diverged, Trainer
 
 if TYPE_CHECKING:
+    from aigc_cli.data.pack import Pack
     from aigc_cli.evaluating.during import Evaluation
 
 FAILED_SAVES = 3  # in a row, after which training on would risk too much
@@ -36,6 +40,7 @@ class Loop:
 
     trainer: Trainer
     data: TensorData
+    pack: Pack  # of the same data, held-out ones included
     run: Run
     recorder: Recorder
     meta: Mapping[str, Any]
@@ -125,18 +130,13 @@ class Loop:
             self._draw_preview(step)
 
     def _draw_preview(self, step: int) -> None:
-        conditional = self.trainer.model.conditional
-        if not isinstance(self.trainer.model, Samples) or self.data.spec.kind != "image":
+        if verb_of(self.trainer.model) is None or self.data.spec.kind != "image":
             return
-        n, classes = self.preview["n"], self.data.spec.classes
-        if conditional and classes <= n:
-            n = -(-n // classes) * classes  # whole rows of the classes
-        labels = torch.arange(n) % classes if conditional else None
         with self.trainer.sampling() as model:
-            images = draw(model, n, labels, seed=self.trainer.seed, device=self.trainer.device.torch)  # type: ignore[arg-type]
-        self.guard.look(step, images)
+            images, columns = self._samples(model) if isinstance(model, Samples) else self._examples(model)
+        if isinstance(self.trainer.model, Samples):
+            self.guard.look(step, torch.as_tensor(images))
         name = f"samples/step-{step:08d}.png"
-        columns = default_columns(n, classes if conditional else 1)
         about = {"step": str(step), "config": checkpoints.as_json(self.meta)}
         try:
             page = save_grid(images, self.run.directory / name, columns=columns, metadata=about)
@@ -145,6 +145,25 @@ class Loop:
             return
         self.grid = name
         self.recorder.picture(step, "samples", page)
+
+    def _samples(self, model: Any) -> tuple[torch.Tensor, int]:
+        """Return samples from the same noise each time, and the columns to show them in."""
+        n, classes = self.preview["n"], self.data.spec.classes
+        if model.conditional and classes <= n:
+            n = -(-n // classes) * classes  # whole rows of the classes
+        labels = torch.arange(n) % classes if model.conditional else None
+        images = draw(model, n, labels, seed=self.trainer.seed, device=self.trainer.device.torch)
+        return images, default_columns(n, classes if model.conditional else 1)
+
+    def _examples(self, model: Model) -> tuple[np.ndarray, int]:
+        """Return what the model makes of the same held-out data each time, and the columns to show it in."""
+        columns = default_columns(self.preview["n"])
+        x, labels = some_of(
+            self.pack, max(columns, self.preview["n"] // 3 // columns * columns), seed=self.trainer.seed
+        )
+        columns = min(columns, len(x))
+        rows = demonstration(model, x, labels, seed=self.trainer.seed, device=self.trainer.device.torch)
+        return interleave(rows, columns), columns
 
     def _evaluate(self, step: int, stop: StopRequest) -> bool:
         """Write the figures, and keep the checkpoint where it is the best so far; False where a signal broke it off."""

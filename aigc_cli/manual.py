@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from aigc_cli.manual_of_pictures import OF_PICTURES
+
 AIGC = """\
 aigc: train generative models from the shell.
 
@@ -10,6 +12,11 @@ usage: aigc VERB [key=value ...]
   train       train a model; the same command continues the run
   sample      draw from a trained model
   evaluate    measure samples against real data
+  reconstruct pictures over what a model makes of them
+  encode      pictures as codes, and a map of the latent space
+  anomaly     how unusual each picture is
+  denoise     a folder's pictures without noise
+  upscale     a folder's pictures enlarged
   data        check or pack a data set
   list        models, data sets, recipes and optimisers, one line each
   show        the composed settings with their comments, and the model's size
@@ -81,12 +88,11 @@ often used:
   spacing=log                diffusion: of the steps: time, quadratic, log, karras
   start=PICTURE strength=0.6 diffusion: begin with a picture under so much noise
   mask=PICTURE               with start: white is painted anew, the rest is kept exactly; resample=5 fits it in better
+  temperature=0.9  top_k=50  autoregressive: safer or bolder; choose among the likeliest only
   format=png                 png, jpeg, webp; of walks webp, gif
   files=true                 single files instead of one grid
   interpolate=true           a walk through the latent space, as an animation
-  reconstruct=true           inputs over outputs (models with an encoder)
   manifold=true              the plane of a two-dimensional latent (a vae with model.latent=2)
-  data.root=PATH             reconstruct: where the data lie now
   frames=31                  of a walk, from one latent to the next
   batch_size=64  device=auto samples at once, and where
   output=PATH                where to write
@@ -156,7 +162,7 @@ Measure a trained model, or any folder of pictures, against held-out data: a tab
 often used:
   n=10000                    samples; figures of different n do not compare
   metrics=[frechet,labels]   of frechet, kernel, precision_recall, density_coverage, inception_score, labels,
-                             sliced_wasserstein, likelihood, memorisation; all that apply where left out
+                             sliced_wasserstein, likelihood, memorisation, restoration; all that apply if left out
   features=classifier        classifier (trained once on the data's labels), inception, pixels
   weights=PATH               the Inception network's weights, where there is no network
   split=test                 data to compare with: test, train
@@ -174,6 +180,7 @@ MANUAL = {
     "train": TRAIN,
     "sample": SAMPLE,
     "evaluate": EVALUATE,
+    **{verb: text + FLAGS for verb, text in OF_PICTURES.items()},
     "data": DATA,
     "list": LIST,
     "show": SHOW,

@@ -22,6 +22,11 @@ VERBS = {
     "sample": "aigc_cli.commands.sample:sample",
     "data": "aigc_cli.commands.data:data",
     "evaluate": "aigc_cli.commands.evaluate:evaluate",
+    "reconstruct": "aigc_cli.commands.reconstruct:reconstruct",
+    "encode": "aigc_cli.commands.encode:encode",
+    "anomaly": "aigc_cli.commands.anomaly:anomaly",
+    "denoise": "aigc_cli.commands.denoise:denoise",
+    "upscale": "aigc_cli.commands.upscale:upscale",
 }
 SIGNED = {"data": "datasets", "optimizer": "optimizers", "schedule": "schedules"}  # tables that need no torch
 # Keys of these nodes that are not the callable's: they are checked where they are used.

@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from aigc_cli.interfaces import DataSpec
 
 
-def held_out(
-    config: Mapping[str, Any], changes: Mapping[str, Any], spec: DataSpec, n: int, *, seed: int, classes: Sequence[int]
+def some_of(
+    pack: Pack, n: int, *, seed: int, classes: Sequence[int] = (), split: str = "test"
 ) -> tuple[Tensor, Tensor | None]:
-    """Return up to n samples of the test split, drawn by the seed, and their labels; only of `classes`, if any."""
-    pack = data_of(config, changes, spec)
-    x, labels = pack.split("test")
+    """Return up to n samples of a split, drawn by the seed, and their labels; only of `classes`, if any.
+
+    Where nothing is held out at all, training data stand in.
+    """
+    x, labels = pack.split(split if pack.counts[split] else "train")
     among = np.arange(len(x)) if labels is None or not classes else np.flatnonzero(np.isin(labels, classes))
     if not len(among):
-        raise ConfigError("reconstruct: no such data were held out from training. Train with more, or leave label out.")
+        raise ConfigError("label: no such data were held out from training. Train with more, or leave label out.")
     picked = np.sort(np.random.default_rng(seed).permutation(among)[:n])
     chosen = None if labels is None else torch.from_numpy(np.array(labels[picked], np.int64))
     return torch.from_numpy(np.array(x[picked])), chosen

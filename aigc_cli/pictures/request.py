@@ -13,20 +13,13 @@ from typing import Any
 from aigc_cli.errors import ConfigError
 from aigc_cli.runs.finding import near_runs
 
-DEFAULT_N = {"samples": 64, "revisions": 16, "walk": 16, "reconstructions": 32, "manifold": 400}
-FLAGS = {"walk": "interpolate", "reconstructions": "reconstruct", "manifold": "manifold", "revisions": "start"}
-SETTINGS = ("steps", "spacing", "guidance", "eta", "sampler", "truncation")  # of the model's own drawing
+DEFAULT_N = {"samples": 64, "revisions": 16, "walk": 16, "manifold": 400}
+FLAGS = {"walk": "interpolate", "manifold": "manifold", "revisions": "start"}
+# Settings of the model's own drawing.
+SETTINGS = ("steps", "spacing", "guidance", "eta", "sampler", "truncation", "temperature", "top_k")
 REVISING = ("start", "mask", "strength", "resample")
-NAMED = (
-    "n",
-    "grid",
-    "seed",
-    "label",
-    *SETTINGS,
-    "frames",
-    "batch_size",
-    *REVISING,
-)  # what a file's name says where it was typed
+# What a file's name says where it was typed.
+NAMED = ("n", "grid", "seed", "label", *SETTINGS, "frames", "batch_size", *REVISING)
 STILL, MOVING = ("png", "jpeg", "webp"), ("webp", "gif")
 LONGEST_GRID = 1000  # rows or columns
 LONGEST_SLUG = 80  # characters; a longer one is cut and gets a hash
@@ -37,7 +30,7 @@ class Request:
     """A checked wish for pictures."""
 
     ckpt: Path
-    kind: str  # samples, revisions, walk, reconstructions or manifold
+    kind: str  # samples, revisions, walk or manifold
     n: int
     rounded: bool  # n is a default, which may grow until each class has its turn equally often
     seed: int
@@ -49,7 +42,6 @@ class Request:
     output: Path | None
     batch_size: int
     device: str
-    data: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)  # of the model's sampler, only those that were typed
     start: Path | None = None  # the picture to begin with, its mask, and how freely
     mask: Path | None = None
@@ -72,12 +64,12 @@ def plain_request(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Req
     if label == []:
         mistakes.append("label: given an empty list, allowed: a class's name or index, or several as [0,1,2].")
     request = Request(
-        ckpt=_checkpoint(config["ckpt"], mistakes), kind=kind, n=n or rows * columns or DEFAULT_N[kind],
+        ckpt=existing_checkpoint(config["ckpt"], mistakes), kind=kind, n=n or rows * columns or DEFAULT_N[kind],
         rounded=not (n or rows), seed=config["seed"], columns=columns or None,
         labels=tuple(label) if isinstance(label, list) else () if label is None else (label,),
         output=Path(output).expanduser() if output else None, format=_format(kind, config, mistakes),
         files=config["files"], frames=config["frames"], batch_size=config["batch_size"], device=config["device"],
-        data=dict(config["data"]), settings={key: typed[key] for key in SETTINGS if key in typed},
+        settings={key: typed[key] for key in SETTINGS if key in typed},
         start=_picture("start", config, mistakes), mask=_picture("mask", config, mistakes),
         strength=config["strength"], resample=config["resample"],
         slug=_slug({key: _stem(key, typed[key]) for key in NAMED if key in typed}),
@@ -128,15 +120,11 @@ def _of_no_use(kind: str, typed: Mapping[str, Any]) -> list[str]:
             wrong.append(f"{key}: only of a picture to begin with. Type start=PICTURE as well, or leave {key} out.")
     if "resample" in typed and "mask" not in typed:
         wrong.append("resample: only where a part is kept. Type mask=PICTURE as well, or leave resample out.")
-    if kind == "reconstructions":
-        useless = [key for key in SETTINGS if key in typed]
-        wrong += [f"{key}: not with reconstruct=true, which draws nothing. Leave it out." for key in useless]
-    elif "data" in typed:
-        wrong.append("data: only reconstruct=true reads data. Type it as well, or leave data out.")
     return wrong
 
 
-def _checkpoint(ckpt: str | None, mistakes: list[str]) -> Path:
+def existing_checkpoint(ckpt: str | None, mistakes: list[str]) -> Path:
+    """Return the path of a checkpoint, or add to the mistakes that nothing is there."""
     path = Path(ckpt or "").expanduser()
     if ckpt and path.exists():
         return path
