@@ -8,16 +8,17 @@ import torch
 from aigc_cli.composing.compose import compose
 from aigc_cli.config import bind
 from aigc_cli.errors import ConfigError
-from aigc_cli.interfaces import Batch, DataSpec
+from aigc_cli.interfaces import Batch, Classes, DataSpec
 from aigc_cli.models.diffusion import Diffusion
 from aigc_cli.models.latent_space import UnitVariance
 
-SPEC = DataSpec("image", (1, 8, 8))
+SPEC = DataSpec("image", (1, 8, 8), condition=Classes(("a", "b")))
 DIT = ["model.denoiser.width=16", "model.denoiser.depth=1", "model.denoiser.heads=2", "model.noise.timesteps=20",
        "model.sampler.steps=3"]  # fmt: skip
 STAGES = {
     "vqvae": ["model.encoder.width=8", "model.decoder.width=8", "model.codes=16", "model.code_size=4"],
     "gan": [],
+    "vae_conv": ["model.conditional=true", "model.halvings=0"],
 }  # fmt: skip
 
 
@@ -60,3 +61,8 @@ def test_it_claims_neither_bounds_nor_kept_pixels():
 def test_a_first_stage_without_a_latent_space_is_refused():
     with pytest.raises(ConfigError, match="has no latent space"):
         build("gan")
+
+
+def test_a_first_stage_by_label_asks_for_labels():
+    with pytest.raises(ConfigError, match=r"Type model\.conditional=true"):
+        build("vae_conv")
