@@ -33,8 +33,10 @@ from aigc_cli.models import MODELS
 from aigc_cli.trainer import Trainer
 
 # Overrides that make a preset small enough for a test; a preset that is missing here fails test_no_preset_is_left_out.
-UNET = ["model.denoiser.width=16", "model.denoiser.multipliers=[1,1]", "model.denoiser.blocks=1",
+UNET = ["model.denoiser.width=8", "model.denoiser.multipliers=[1,1]", "model.denoiser.blocks=1",
         "model.denoiser.attention=[8]", "model.sampler.steps=3"]  # fmt: skip
+SMALLEST = ["model.denoiser.width=8", "model.denoiser.multipliers=[1]", "model.denoiser.blocks=1",
+            "model.denoiser.attention=[]", "model.denoiser.patch=2", "model.sampler.steps=3"]  # fmt: skip
 TINY = {
     "gan": ["model.generator.widths=[16,16]", "model.critic.widths=[16]"],
     "dcgan": ["model.generator.width=4", "model.critic.width=4"],
@@ -49,9 +51,9 @@ TINY = {
     "vae": ["model.encoder.widths=[16]", "model.decoder.widths=[16]"],
     "vae_conv": ["model.encoder.width=4", "model.decoder.width=4"],
     "ddpm": [*UNET, "model.noise.timesteps=20"],
-    "v_diffusion": [*UNET, "model.noise.timesteps=20"],
-    "edm": UNET,
-    "flow_matching": UNET,
+    "v_diffusion": [*SMALLEST, "model.noise.timesteps=20"],
+    "edm": SMALLEST,
+    "flow_matching": [*SMALLEST, "model.self_conditioning=true"],
     "dit": ["model.denoiser.width=16", "model.denoiser.depth=2", "model.denoiser.heads=2", "model.denoiser.patch=4",
             "model.sampler.steps=3", "model.noise.timesteps=20"],
     "latent_diffusion": ["model.denoiser.width=16", "model.denoiser.depth=2", "model.denoiser.heads=2",

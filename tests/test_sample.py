@@ -21,6 +21,7 @@ from aigc_cli.cli import main
 from aigc_cli.config import bind
 from aigc_cli.interfaces import Classes, DataSpec
 from aigc_cli.pictures.rows import interleave
+from aigc_cli.samplers import SAMPLERS
 
 MLP = {"name": "mlp", "widths": [8], "activation": "relu", "normalisation": "none", "dropout": 0.0}
 GAN = {
@@ -213,8 +214,9 @@ def test_settings_of_diffusion_reach_its_sampler(tmp_path, monkeypatch, capsys):
     contents = [path.read_bytes() for path in paths]
     assert contents[0] == contents[5]
     assert len(set(contents)) == 5
-    walk = sampled(capsys, "ckpt=noise", "n=1", "interpolate=true", "frames=2", "steps=2", "sampler=ddim")
-    assert walk.suffix == ".webp"
+    for name in SAMPLERS:
+        words = ("n=1", "interpolate=true", "frames=2", "steps=2", f"sampler={name}")
+        assert sampled(capsys, "ckpt=noise", *words).suffix == ".webp"
     before = files_below(Path())
     assert "steps: given 21, allowed: 1 to 20" in refused(capsys, "ckpt=noise", "n=3", "steps=21")
     assert "eta: " in refused(capsys, "ckpt=noise", "n=3", "eta=0.5")

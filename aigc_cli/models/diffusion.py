@@ -17,10 +17,10 @@ from torch import Tensor
 
 from aigc_cli.config import Choice
 from aigc_cli.errors import ConfigError
-from aigc_cli.interfaces import Batch, Compresses, DataSpec, Logs, Model, Network, Phase, Shapes
-from aigc_cli.models.first_stage import FirstStage, Frozen
+from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
+from aigc_cli.models.first_stage import FirstStage
 from aigc_cli.models.guidance import Denoiser, guided, hide_some, refuse_guidance_without_dropout
-from aigc_cli.models.latent_space import UnitVariance
+from aigc_cli.models.latent_space import UnitVariance, latent_stage
 from aigc_cli.models.noise_schedules import NoiseSchedule
 from aigc_cli.models.parametrisations import PARAMETRISATIONS, WEIGHTINGS
 from aigc_cli.models.suitability import count_classes
@@ -69,7 +69,7 @@ class Diffusion(Model):
         self.label_dropout, self.guidance = label_dropout, guidance
         self.sampler: Any = sampler  # a partial: its keywords are the settings
         self._refuse_settings_that_do_not_fit()
-        self.first_stage = Frozen(first_stage, spec, Compresses, "has no latent space") if first_stage else None
+        self.first_stage = latent_stage(first_stage, spec, conditional) if first_stage else None
         self.shape = self.first_stage.model.latent_shape if self.first_stage else spec.shape
         self.unit_variance = UnitVariance(self.shape) if first_stage else None
         self.keeps, self.bound_names = first_stage is None, () if first_stage else ("elbo",)  # both are of pixels

@@ -5,7 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from aigc_cli.errors import ConfigError
+from aigc_cli.interfaces import Compresses, DataSpec
+from aigc_cli.models.first_stage import FirstStage, Frozen
+
 LEAST_DEVIATION = 1e-4  # of a channel that a first stage leaves unused
+
+
+def latent_stage(first_stage: FirstStage, spec: DataSpec, conditional: bool) -> Frozen:
+    """Return a trained model whose latent space can be worked in."""
+    stage = Frozen(first_stage, spec, Compresses, "has no latent space")
+    if stage.model.conditional and not conditional:
+        raise ConfigError("model.first_stage: it was trained by label, so is all that builds on it. "
+                          "Type model.conditional=true.")  # fmt: skip
+    return stage
 
 
 class UnitVariance(nn.Module):

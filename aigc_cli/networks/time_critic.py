@@ -38,6 +38,7 @@ class TimeCritic(nn.Module):
         self.blocks = nn.ModuleList(Block(entering, leaving, 4 * width) for entering, leaving in pairwise(channels))
         whole = nn.Sequential(nn.Flatten(), nn.Linear(channels[-1] * rest[0] * rest[1], 1), nn.Flatten(0))
         self.leave = whole if judges == "picture" else nn.Conv2d(channels[-1], 1, 3, padding=1)
+        self.apply(initialise)
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
         """Map pictures (B, C, H, W), times (B,) and labels (B,) to logits: (B,), of patches (B, 1, h, w)."""
@@ -65,6 +66,14 @@ class Block(nn.Module):
         hidden = self.first(F.leaky_relu(x, SLOPE)) + self.told(told)[:, :, None, None]
         hidden = self.second(F.leaky_relu(hidden, SLOPE))
         return F.avg_pool2d(self.shortcut(x) + hidden, 2) / math.sqrt(2)
+
+
+def initialise(module: nn.Module) -> None:
+    """Keep the variance from layer to layer (arXiv:1502.01852): torch's own weights let it and learning fade."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, a=SLOPE)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def check_sides(shape: tuple[int, ...], halvings: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -157,8 +157,9 @@ class Gallery:
             given = f"a model of {self.spec.kind} {self.spec.shape}"
             raise ConfigError(f"ckpt: {given}; aigc sample shows pictures of 1 or 3 channels.")
         if not isinstance(self.model, ABILITIES[kind]):
-            lacks = LACKS[kind] if isinstance(self.model, Samples) else "draws no samples"
-            way = f"Leave {flag} out." if isinstance(self.model, Samples) else f"Type aigc {verb_of(model)} ckpt="
+            able, model = isinstance(self.model, Samples), cast("Model", self.model)
+            lacks = LACKS[kind] if able else "draws no samples"
+            way = f"Leave {flag} out." if able else f"Type aigc {verb_of(model)} ckpt={self.request.ckpt}"
             raise ConfigError(f"{flag or 'ckpt'}: model '{self.name}' {lacks}. {way}")
         if kind == "manifold" and self._latent_shape() != (2,):
             shape = " x ".join(map(str, self._latent_shape()))

@@ -68,6 +68,25 @@ def test_settings_out_of_range_are_refused(overrides, said):
         build("model=ddpm", *overrides)
 
 
+@pytest.mark.parametrize(("shape", "patch"), [((1, 28, 28), 2), ((3, 24, 12), 3)])
+def test_a_unet_on_patches_keeps_the_pictures_shape(shape, patch):
+    chosen = [
+        *SMALL,
+        f"model.denoiser.patch={patch}",
+        "model.denoiser.multipliers=[1,2]",
+        "model.denoiser.attention=[4]",
+    ]
+    node = compose("train", chosen).config["model"]["denoiser"]
+    if shape[1] == 28:
+        with pytest.raises(ConfigError, match=r"14, 7 pixels a side. Type model.denoiser.attention=\[7\]"):
+            bind("networks", node, "model.denoiser")(Shapes(shape, shape))
+        node["attention"] = [7]
+    network = bind("networks", node, "model.denoiser")(Shapes(shape, shape))
+    assert network(torch.zeros(2, *shape), torch.tensor([0, 5])).shape == (2, *shape)
+    with pytest.raises(ConfigError, match=r"model.denoiser.patch: given 5"):
+        bind("networks", {**node, "patch": 5}, "model.denoiser")(Shapes(shape, shape))
+
+
 @pytest.mark.parametrize(("shape", "multipliers", "attention"), [
     ((1, 28, 28), "[1,2,2]", "[7]"), ((1, 28, 28), "[1,2,2]", "[]"), ((3, 96, 96), "[1,1,2]", "[24]"),
     ((3, 64, 96), "[1,2]", "[48]"), ((1, 15, 15), "[1]", "[15]"),
