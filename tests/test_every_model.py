@@ -59,7 +59,7 @@ TINY = {
     "latent_diffusion": ["model.denoiser.width=16", "model.denoiser.depth=2", "model.denoiser.heads=2",
                          "model.sampler.steps=3", "model.noise.timesteps=20"],
     "denoising_diffusion_gan": [*(word.replace("denoiser", "generator") for word in UNET[:-1]), "model.critic.width=4",
-                                "model.critic.halvings=2", "model.latent=4", "model.penalty_every=2"],
+                                "model.critic.halvings=2", "model.latent=4", "model.penalty.every=2"],
     "beta_vae": ["model.encoder.width=4", "model.decoder.width=4", "model.free_bits=0.1"],
     "autoencoder": ["model.encoder.widths=[16]", "model.decoder.widths=[16]"],
     "autoencoder_conv": ["model.encoder.width=4", "model.decoder.width=4"],

@@ -14,8 +14,9 @@ from annotated_types import Gt
 from torch import Tensor
 
 from aigc_cli.config import Choice
-from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
+from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes, nothing
 from aigc_cli.models.adversarial import AdversarialLoss
+from aigc_cli.models.penalties import Penalty
 from aigc_cli.models.suitability import count_classes
 
 LEAST_RATE, MOST_RATE = 0.1, 20.0  # of noise over all steps: beta_min and beta_max of arXiv:2112.07804, appendix C
@@ -35,15 +36,14 @@ class DenoisingDiffusionGAN(Model):
         timesteps: Annotated[int, Gt(0)],
         latent: Annotated[int, Gt(0)],
         loss: Annotated[Callable[[], AdversarialLoss], Choice("losses")],
-        penalty: Annotated[Callable[..., Tensor], Choice("penalties")],
-        penalty_every: Annotated[int, Gt(0)],
+        penalty: Annotated[Callable[[], Penalty], Choice("penalties")],
         generator: Network,
         critic: Network,
     ) -> None:
         super().__init__()
         classes = count_classes(spec, kinds=self.kinds, conditional=conditional)
         self.spec, self.conditional, self.timesteps, self.latent_size = spec, conditional, timesteps, latent
-        self.adversarial, self.penalty, self.penalty_every = loss(), penalty, penalty_every
+        self.adversarial, self.penalty = loss(), penalty()
         pair = (2 * spec.shape[0], *spec.shape[1:])
         self.generator = generator(Shapes(spec.shape, spec.shape, classes, latent))
         self.critic = critic(Shapes(pair, (), classes))
@@ -52,12 +52,12 @@ class DenoisingDiffusionGAN(Model):
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the critic's update, its penalty now and then (arXiv:1912.04958, appendix B), and the generator's."""
-        critic = list(self.critic.parameters())
-        return (
-            Phase("critic", critic, self.critic_loss),
-            Phase("penalty", critic, self.penalty_loss, every=self.penalty_every, optimizer="critic"),
-            Phase("generator", list(self.generator.parameters()), self.generator_loss),
-        )
+        critic, generator = list(self.critic.parameters()), list(self.generator.parameters())
+        settle = nothing if self.penalty.constrain is None else self._settle
+        phases = [Phase("critic", critic, self.critic_loss, after=settle)]
+        if self.penalty.every:
+            phases.append(Phase("penalty", critic, self.penalty_loss, every=self.penalty.every, optimizer="critic"))
+        return (*phases, Phase("generator", generator, self.generator_loss))
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         """Tell steps of real data from generated ones: arXiv:2112.07804, Eq. 4."""
@@ -71,11 +71,12 @@ class DenoisingDiffusionGAN(Model):
         return loss, {"loss": loss.detach(), "real": _score(real_logits), "fake": _score(fake_logits)}
 
     def penalty_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        """Keep the critic smooth around real steps, as strongly as if it were done each time."""
+        """Keep the critic smooth around real steps; of penalties that ask for more, between them and generated ones."""
         earlier, later, time = self._noised(batch)
         labels = self._labels(batch.condition)
-        cost = self.penalty(lambda x: self._judge(x, later, time, labels), earlier, earlier)
-        loss = self.penalty_every * cost
+        with torch.no_grad():
+            fake = self._step(later, self._noise(batch), time, labels, torch.randn_like(later))
+        loss = self.penalty.loss(lambda x: self._judge(x, later, time, labels), earlier, fake)
         return loss, {"loss": loss.detach()}
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
@@ -105,6 +106,10 @@ class DenoisingDiffusionGAN(Model):
     def sample(self, n: int, condition: Tensor | None, *, generator: torch.Generator) -> Tensor:
         """Render fresh noise."""
         return self.render(self.latent(n, generator=generator), condition, generator=generator)
+
+    def _settle(self, batch: Batch) -> None:
+        assert self.penalty.constrain is not None
+        self.penalty.constrain(self.critic)
 
     def _noised(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Draw timesteps t from 1 on, and real x_{t-1} and x_t."""

@@ -81,7 +81,7 @@ def test_real_pairs_are_two_neighbours_of_one_chain():
 
 
 def test_a_rare_penalty_is_as_much_stronger():
-    rare, usual = build("model.penalty_every=10"), build("model.penalty_every=1")
+    rare, usual = build("model.penalty.every=10"), build("model.penalty.every=1")
     usual.load_state_dict(rare.state_dict())
     batch, losses = Batch(torch.randint(256, (4, 1, 8, 8)), None, torch.tensor(0)), []
     for model in (rare, usual):
