@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -15,8 +16,8 @@ from aigc_cli import checkpoints
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.errors import TrainingError
 from aigc_cli.evaluating.measures import PREFIX
-from aigc_cli.interfaces import Samples
-from aigc_cli.pictures.previews import default_columns, draw, save_grid
+from aigc_cli.interfaces import Samples, Transforms
+from aigc_cli.pictures.previews import default_columns, draw, save_grid, stacked
 from aigc_cli.recorder import Recorder
 from aigc_cli.runs import Run
 from aigc_cli.stopping import StopRequest
@@ -122,17 +123,11 @@ class Loop:
             self._draw_preview(step)
 
     def _draw_preview(self, step: int) -> None:
-        conditional = self.trainer.model.conditional
-        if not isinstance(self.trainer.model, Samples) or self.data.spec.kind != "image":
+        if self.data.spec.kind != "image" or not isinstance(self.trainer.model, Samples | Transforms):
             return
-        n, classes = self.preview["n"], self.data.spec.classes
-        if conditional and classes <= n:
-            n = -(-n // classes) * classes  # whole rows of the classes
-        labels = torch.arange(n) % classes if conditional else None
-        with self.trainer.sampling() as model:
-            images = draw(model, n, labels, seed=self.trainer.seed, device=self.trainer.device.torch)  # type: ignore[arg-type]
+        of_samples = isinstance(self.trainer.model, Samples)
+        images, columns = self._samples() if of_samples else self._transformed()
         name = f"samples/step-{step:08d}.png"
-        columns = default_columns(n, classes if conditional else 1)
         about = {"step": str(step), "config": checkpoints.as_json(self.meta)}
         try:
             page = save_grid(images, self.run.directory / name, columns=columns, metadata=about)
@@ -141,6 +136,29 @@ class Loop:
             return
         self.grid = name
         self.recorder.picture(step, "samples", page)
+
+    def _samples(self) -> tuple[torch.Tensor | np.ndarray, int]:
+        """Return samples from the same noise as ever, by class in turn, and the columns to lay them out in."""
+        conditional = self.trainer.model.conditional
+        n, classes = self.preview["n"], self.data.spec.classes
+        if conditional and classes <= n:
+            n = -(-n // classes) * classes  # whole rows of the classes
+        labels = torch.arange(n) % classes if conditional else None
+        with self.trainer.sampling() as model:
+            images = draw(model, n, labels, seed=self.trainer.seed, device=self.trainer.device.torch)  # type: ignore[arg-type]
+        return images, default_columns(n, classes if conditional else 1)
+
+    def _transformed(self) -> tuple[np.ndarray, int]:
+        """Return rows of held-out data as they are given to the model, what it makes of them, and what they are."""
+        x, condition = self.data.held_out(self.preview["n"])
+        generator = torch.Generator(self.trainer.device.torch).manual_seed(self.trainer.seed)
+        with self.trainer.sampling() as model, torch.no_grad():
+            assert isinstance(model, Transforms)
+            given = model.given(x, condition, generator=generator)
+            made = model.transform(given, generator=generator)
+        rows = [given, made] if torch.equal(given, x) else [given, made, x]
+        columns = default_columns(len(rows) * len(x), len(rows))
+        return stacked([each.cpu().numpy() for each in rows], columns), columns
 
     def _evaluate(self, step: int, stop: StopRequest) -> bool:
         """Write the figures, and keep the checkpoint where it is the best so far; False where a signal broke it off."""

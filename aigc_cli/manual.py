@@ -51,7 +51,7 @@ often used (aigc show lists all, with their meaning):
   batch_size=N  seed=N                 samples a step; everything random
   device=auto  precision=auto          cpu, cuda, mps; fp32, bf16, fp16
   data.root=PATH                       where the data lie
-  data.augment=[flip,crop]             random changes: flip, crop, rotate, scale, colour
+  data.augment=[flip,crop]             random changes: flip, crop, jitter, rotate, scale, colour
   data.labels=true                     of an image_folder: its sub-folders are classes
   model.conditional=true               learn by label, and sample by label
   optimizer.lr=X                       learning rate; of one phase: optimizer.phases.critic.lr=X

@@ -13,7 +13,7 @@ from aigc_cli.composing.compose import compose
 from aigc_cli.composing.composition import configs_folder
 from aigc_cli.config import bind
 from aigc_cli.devices import Device
-from aigc_cli.interfaces import Batch, Classes, DataSpec, Model, Reconstructs, Renders, Samples
+from aigc_cli.interfaces import Batch, Classes, DataSpec, Model, Reconstructs, Renders, Samples, Transforms
 from aigc_cli.models import MODELS
 from aigc_cli.trainer import Trainer
 
@@ -25,25 +25,39 @@ TINY = {
     "vae_conv": ["model.encoder.width=4", "model.decoder.width=4"],
     "ddpm": ["model.denoiser.width=32", "model.denoiser.multipliers=[1,1]", "model.denoiser.blocks=1",
              "model.denoiser.attention=[8]", "model.sampler.steps=3", "model.timesteps=20"],
+    "pix2pix": ["model.generator.width=4", "model.critic.width=4", "model.critic.halvings=2"],
 }  # fmt: skip
-PARAMETERS = {"gan": 2.38e6, "dcgan": 6.34e6, "vae": 1.08e6, "vae_conv": 1.08e6, "ddpm": 35.7e6}
+PARAMETERS = {
+    "gan": 2.38e6, "dcgan": 6.34e6, "vae": 1.08e6, "vae_conv": 1.08e6, "ddpm": 35.7e6, "pix2pix": 57.18e6,
+}  # fmt: skip
+FROM_PAIRS = {"pix2pix"}  # presets whose data come with pictures
 CPU = torch.device("cpu")
-CASES = [(preset, conditional) for preset in TINY for conditional in (False, True)]
 
 
-def spec_for(channels: int = 1, size: int = 16) -> DataSpec:
-    return DataSpec("image", (channels, size, size), 256, Classes(("zero", "one", "two")))
+def takes_labels(preset: str) -> bool:
+    return "conditional" in compose("train", [f"model={preset}"], complete=False).config["model"]
+
+
+LABELLED = [preset for preset in TINY if takes_labels(preset)]
+CASES = [(preset, conditional) for preset in TINY for conditional in (False, True)[: 1 + (preset in LABELLED)]]
+
+
+def spec_for(channels: int = 1, size: int = 16, preset: str = "") -> DataSpec:
+    shape = (channels, size, size)
+    condition = DataSpec("image", (3, size, size)) if preset in FROM_PAIRS else Classes(("zero", "one", "two"))
+    return DataSpec("image", shape, 256, condition)
 
 
 @functools.cache
 def composed(preset: str, conditional: bool = False, tiny: bool = True):
     extra = TINY[preset] if tiny else ["data=mnist"]  # a data set that no pair shrinks a model for
-    return compose("train", [f"model={preset}", f"model.conditional={str(conditional).lower()}", *extra]).config
+    extra = [*extra, "model.conditional=true"] if conditional else extra
+    return compose("train", [f"model={preset}", *extra]).config
 
 
 def build(preset: str, conditional: bool = False, size: int = 16) -> Model:
     torch.manual_seed(0)
-    return bind("models", composed(preset, conditional)["model"], "model")(spec_for(size=size))
+    return bind("models", composed(preset, conditional)["model"], "model")(spec_for(size=size, preset=preset))
 
 
 def trainer_of(preset: str, conditional: bool = False, **changes) -> Trainer:
@@ -56,14 +70,28 @@ def trainer_of(preset: str, conditional: bool = False, **changes) -> Trainer:
     return Trainer(model, optimizers, lambda step: 1.0, Device(CPU, precision), **{**settings, **changes})
 
 
-def batch(step: int, size: int = 4) -> Batch:
+def batch(step: int, size: int = 4, preset: str = "") -> Batch:
     generator = torch.Generator().manual_seed(step)
     x = torch.randint(256, (size, 1, 16, 16), generator=generator, dtype=torch.uint8)
+    if preset in FROM_PAIRS:
+        source = torch.randint(256, (size, 3, 16, 16), generator=generator, dtype=torch.uint8)
+        return Batch(x, source, torch.tensor(step))
     return Batch(x, torch.arange(size) % 3, torch.tensor(step))
 
 
 def labels(model: Model, n: int) -> torch.Tensor | None:
     return torch.arange(n) % 3 if model.conditional else None
+
+
+def use(model: Model, preset: str = "") -> None:
+    """Let a model do what previews ask of it."""
+    given, generator = batch(9, 2, preset), torch.Generator().manual_seed(0)
+    if isinstance(model, Samples):
+        model.sample(2, labels(model, 2), generator=generator)
+    if isinstance(model, Reconstructs):
+        model.reconstruct(given.x, labels(model, 2))
+    if isinstance(model, Transforms):
+        model.transform(model.given(given.x, given.condition, generator=generator), generator=generator)
 
 
 def assert_equal_states(one, other, path: str = "") -> None:
@@ -89,16 +117,19 @@ def test_no_preset_is_left_out():
 
 @pytest.mark.parametrize("preset", TINY)
 def test_full_size_has_its_papers_parameters(preset):
-    shape = (1, 32, 32) if preset in ("gan", "vae", "vae_conv") else (3, 64, 64) if preset == "dcgan" else (3, 32, 32)
+    colour = {"dcgan": (3, 64, 64), "ddpm": (3, 32, 32), "pix2pix": (3, 256, 256)}
+    shape = colour.get(preset, (1, 32, 32))
+    condition = DataSpec("image", shape) if preset in FROM_PAIRS else None
     with torch.device("meta"):
-        model = bind("models", composed(preset, tiny=False)["model"], "model")(DataSpec("image", shape))
+        model = bind("models", composed(preset, tiny=False)["model"], "model")(DataSpec("image", shape, 256, condition))
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(PARAMETERS[preset], rel=0.02)
 
 
 @pytest.mark.parametrize(("preset", "conditional"), CASES)
 def test_samples_are_stored_integers(preset, conditional):
     model = build(preset, conditional).eval()
-    assert isinstance(model, Samples)
+    if not isinstance(model, Samples):
+        pytest.skip(f"{preset} draws no samples")
     samples = model.sample(5, labels(model, 5), generator=torch.Generator().manual_seed(0))
     assert samples.shape == (5, 1, 16, 16)
     assert samples.dtype == torch.uint8
@@ -108,13 +139,15 @@ def test_samples_are_stored_integers(preset, conditional):
 @pytest.mark.parametrize(("preset", "conditional"), CASES)
 def test_sampling_is_a_function_of_its_generator(preset, conditional):
     model = build(preset, conditional).eval()
+    if not isinstance(model, Samples):
+        pytest.skip(f"{preset} draws no samples")
     state = torch.get_rng_state()
     one, other = (model.sample(3, labels(model, 3), generator=torch.Generator().manual_seed(7)) for _ in range(2))
     assert torch.equal(one, other)
     assert torch.equal(state, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("preset", TINY)
+@pytest.mark.parametrize("preset", LABELLED)
 def test_labels_change_samples(preset):
     model = trainer_of(preset, True).model.eval()
     # Fresh networks may end in zeros (residual branches): a few random weights stand for training.
@@ -151,6 +184,23 @@ def test_reconstructions_have_the_inputs_shape(preset, conditional):
 
 
 @pytest.mark.parametrize(("preset", "conditional"), CASES)
+def test_transforms_lead_from_their_source_to_the_data(preset, conditional):
+    model, data = build(preset, conditional).eval(), batch(0, preset=preset)
+    if not isinstance(model, Transforms):
+        pytest.skip(f"{preset} transforms nothing")
+    one, other = (model.given(data.x, data.condition, generator=torch.Generator().manual_seed(1)) for _ in range(2))
+    assert torch.equal(one, other)
+    assert one.shape == (len(data.x), *model.source.shape)
+    assert one.dtype == torch.uint8
+    state = torch.get_rng_state()
+    made, again = (model.transform(one, generator=torch.Generator().manual_seed(2)) for _ in range(2))
+    assert torch.equal(made, again)
+    assert torch.equal(state, torch.get_rng_state())
+    assert made.shape == data.x.shape
+    assert made.dtype == data.x.dtype
+
+
+@pytest.mark.parametrize(("preset", "conditional"), CASES)
 def test_a_phase_moves_only_what_it_owns(preset, conditional):
     trainer = trainer_of(preset, conditional)
     phases = trainer.phases
@@ -158,7 +208,7 @@ def test_a_phase_moves_only_what_it_owns(preset, conditional):
         trainer.phases = (phase,)
         before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
         trainer.steps = phase.every - 1
-        trainer.step(batch(0))
+        trainer.step(batch(0, preset=preset))
         owned = set(map(id, phase.params))
         for name, parameter in trainer.model.named_parameters():
             if id(parameter) not in owned:
@@ -172,7 +222,7 @@ def test_every_trainable_parameter_learns(preset, conditional):
     trainer = trainer_of(preset, conditional)
     before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
     for step in range(6):
-        trainer.step(batch(step))
+        trainer.step(batch(step, preset=preset))
     still = [name for name, p in trainer.model.named_parameters() if torch.equal(p, before[name])]
     assert not still
 
@@ -183,17 +233,17 @@ def test_resume_equals_never_stopping(preset, conditional, precision):
     changes = {"ema": 0.9, "accumulate": 2, "clip": 1.0, "precision": precision}
     whole, first, second = (trainer_of(preset, conditional, **changes) for _ in range(3))
     for step in range(5):
-        whole.step(batch(step))
+        whole.step(batch(step, preset=preset))
     for step in range(3):
-        first.step(batch(step))
+        first.step(batch(step, preset=preset))
     file = io.BytesIO()
     torch.save(first.state_dict(), file)
     file.seek(0)
     second.load_state_dict(torch.load(file, weights_only=True))
     for step in range(3, 5):
         with second.sampling() as model:  # a preview in between disturbs nothing
-            model.sample(2, labels(model, 2), generator=torch.Generator().manual_seed(0))
-        second.step(batch(step))
+            use(model, preset)
+        second.step(batch(step, preset=preset))
     with whole.sampling(), second.sampling():
         pass  # both fit the average's batch statistics anew
     assert_equal_states(second.state_dict(), whole.state_dict())
@@ -220,7 +270,7 @@ def test_weights_travel_as_safetensors(preset):
 def test_nothing_in_a_step_waits_for_the_device(preset, monkeypatch):
     """Reading a value back stalls a GPU; on a CPU it can at least be forbidden."""
     trainer = trainer_of(preset, ema=0.9)
-    trainer.step(batch(0))
+    trainer.step(batch(0, preset=preset))
 
     def refuse(*_: object) -> None:
         raise AssertionError("a tensor was read back inside a step")
@@ -228,6 +278,6 @@ def test_nothing_in_a_step_waits_for_the_device(preset, monkeypatch):
     for name in ("item", "tolist", "__bool__", "__float__", "__int__", "numpy"):
         monkeypatch.setattr(torch.Tensor, name, refuse)
     try:
-        trainer.step(batch(1))
+        trainer.step(batch(1, preset=preset))
     finally:
         monkeypatch.undo()

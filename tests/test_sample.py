@@ -20,16 +20,39 @@ from aigc_cli import checkpoints
 from aigc_cli.cli import main
 from aigc_cli.config import bind
 from aigc_cli.interfaces import Classes, DataSpec
-from aigc_cli.pictures.gallery import interleave
+from aigc_cli.pictures.previews import stacked
 
 MLP = {"name": "mlp", "widths": [8], "activation": "relu", "normalisation": "none", "dropout": 0.0}
-GAN = {"name": "gan", "latent": 4, "conditional": True, "critic_steps": 1, "loss": {"name": "hinge"},
-       "penalty": {"name": "none"}, "generator": MLP, "critic": MLP}
-VAE = {"name": "vae", "latent": 2, "conditional": False, "likelihood": "bernoulli", "beta": 1.0, "encoder": MLP,
-       "decoder": MLP}
+GAN = {
+    "name": "gan",
+    "latent": 4,
+    "conditional": True,
+    "critic_steps": 1,
+    "loss": {"name": "hinge"},
+    "penalty": {"name": "none"},
+    "generator": MLP,
+    "critic": MLP,
+}
+VAE = {
+    "name": "vae",
+    "latent": 2,
+    "conditional": False,
+    "likelihood": "bernoulli",
+    "beta": 1.0,
+    "encoder": MLP,
+    "decoder": MLP,
+}
 UNET = {"name": "unet", "width": 8, "multipliers": [1], "blocks": 1, "attention": [], "dropout": 0.0}
-DIFFUSION = {"name": "diffusion", "conditional": True, "schedule": "linear", "timesteps": 20, "label_dropout": 0.1,
-             "guidance": 1.0, "denoiser": UNET, "sampler": {"name": "ancestral", "steps": None}}
+DIFFUSION = {
+    "name": "diffusion",
+    "conditional": True,
+    "schedule": "linear",
+    "timesteps": 20,
+    "label_dropout": 0.1,
+    "guidance": 1.0,
+    "denoiser": UNET,
+    "sampler": {"name": "ancestral", "steps": None},
+}
 CLOTHES = DataSpec("image", (1, 8, 8), condition=Classes(("shirt", "shoe", "bag")))
 
 
@@ -206,8 +229,10 @@ def test_the_plane_of_a_two_dimensional_latent(tmp_path, monkeypatch, capsys):
     model = bind("models", VAE, "model")(CLOTHES)
     model.load_state_dict(checkpoints.resolve(path.parent.parent).tensors())
     quantile = 0.9674  # of 5/6
-    corner, middle = (model.render(torch.tensor([z]), None, generator=torch.Generator())[0, 0].numpy()
-                      for z in ([-quantile, quantile], [0.0, 0.0]))
+    corner, middle = (
+        model.render(torch.tensor([z]), None, generator=torch.Generator())[0, 0].numpy()
+        for z in ([-quantile, quantile], [0.0, 0.0])
+    )
     shown = tiles(path)
     assert np.abs(shown[0][::8, ::8].astype(int) - corner).max() <= 1  # left of, and above, the middle
     assert np.abs(shown[4][::8, ::8].astype(int) - middle).max() <= 1
@@ -223,8 +248,12 @@ def test_the_plane_of_a_conditional_model_shows_one_class(tmp_path, monkeypatch,
 
 
 def test_rows_of_data_over_rows_of_reconstructions():
-    upper, lower = np.arange(5), -np.arange(5)
-    assert interleave(upper[:, None], lower[:, None], 3)[:, 0].tolist() == [0, 1, 2, 0, -1, -2, 3, 4, 0, -3, -4, 0]
+    upper = np.arange(5).reshape(5, 1, 1, 1)
+    assert stacked([upper, -upper], 3).flatten().tolist() == [0, 1, 2, 0, -1, -2, 3, 4, 0, -3, -4, 0]
+    small_and_grey, large = np.arange(4).reshape(1, 1, 2, 2), np.full((1, 3, 4, 4), 9)
+    above, below = stacked([small_and_grey, large], 1)
+    assert above[2].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+    assert (below == 9).all()
 
 
 def test_reconstructions_of_held_out_data(tmp_path, monkeypatch, capsys):

@@ -105,7 +105,7 @@ def compose_plain(
         said = " ".join(line.strip() for line in str(error).splitlines()[:4] if line.strip())
         if "nterpolation" in said and any("${" in value for value in values):
             which = next(value for value in values if "${" in value).lstrip("+")
-            raise ConfigError(f"{which}: ${{...}} means another setting; for the shell's, quote by \"...\".") from error
+            raise ConfigError(f'{which}: ${{...}} means another setting; for the shell\'s, quote by "...".') from error
         raise ConfigError(f"configs: {said}") from error
     assert isinstance(plain, dict)
     return plain, chosen

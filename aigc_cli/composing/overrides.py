@@ -155,9 +155,7 @@ def check_group(override: Override, groups: Groups, mistakes: list[str]) -> bool
     return False
 
 
-def check_key(
-    key: str, config: Mapping[str, Any], touched: Iterable[str], choices: Iterable[str] = ()
-) -> str | None:
+def check_key(key: str, config: Mapping[str, Any], touched: Iterable[str], choices: Iterable[str] = ()) -> str | None:
     """Return what is wrong with a dotted key; `touched` are all keys that the same command sets, choices the groups.
 
     Below optimizer.phases a phase is free: the model, which is not built yet, knows its phases.

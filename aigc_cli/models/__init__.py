@@ -6,6 +6,7 @@ MODELS = {
     "gan": "aigc_cli.models.gan:GAN",
     "vae": "aigc_cli.models.vae:VAE",
     "diffusion": "aigc_cli.models.diffusion:Diffusion",
+    "pix2pix": "aigc_cli.models.translation:Pix2Pix",
 }
 
 LOSSES = {

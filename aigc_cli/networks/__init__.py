@@ -14,4 +14,6 @@ NETWORKS = {
     "convolution_encoder": "aigc_cli.networks.convolution:Encoder",
     "convolution_decoder": "aigc_cli.networks.convolution:Decoder",
     "unet": "aigc_cli.networks.unet:UNet",
+    "encoder_decoder": "aigc_cli.networks.encoder_decoder:EncoderDecoder",
+    "patch": "aigc_cli.networks.patch:PatchCritic",
 }

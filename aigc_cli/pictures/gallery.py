@@ -21,7 +21,16 @@ from aigc_cli.pictures.animations import save_animation, walk
 from aigc_cli.pictures.choices import choose_labels, sampling_settings
 from aigc_cli.pictures.held_out import held_out
 from aigc_cli.pictures.placing import put_in_place
-from aigc_cli.pictures.previews import FORMATS, LONGEST_SIDE, default_columns, draw_chunks, grid, grid_size, save_image
+from aigc_cli.pictures.previews import (
+    FORMATS,
+    LONGEST_SIDE,
+    default_columns,
+    draw_chunks,
+    grid,
+    grid_size,
+    save_image,
+    stacked,
+)  # fmt: skip
 from aigc_cli.pictures.request import FLAGS, Request
 from aigc_cli.randomness import mix
 
@@ -75,8 +84,8 @@ class Gallery:
     def next_idea(self) -> str:
         """Return settings that are worth typing next."""
         ideas, conditional = [], self.model.conditional
-        if self.spec.condition and conditional and not self.request.labels:
-            ideas.append(f"label={self.spec.condition.names[-1]}")
+        if self.spec.classes and conditional and not self.request.labels:
+            ideas.append(f"label={self.spec.class_names[-1]}")
         if isinstance(self.model, Renders):
             ideas += ["interpolate=true"] + ["manifold=true"] * (self._latent_shape() == (2,))
         ideas += ["reconstruct=true"] * isinstance(self.model, Reconstructs)
@@ -106,8 +115,15 @@ class Gallery:
         parts = []
         for index, start in enumerate(range(0, self.n, batch)):
             labels = None if condition is None else condition[start : start + batch].to(self.device)
-            moments = walk(self.model, min(batch, self.n - start), labels, frames=self.request.frames,
-                           seed=mix(self.request.seed, index), device=self.device, **self.settings)
+            moments = walk(
+                self.model,
+                min(batch, self.n - start),
+                labels,
+                frames=self.request.frames,
+                seed=mix(self.request.seed, index),
+                device=self.device,
+                **self.settings,
+            )
             counted = self._counted(moments, math.ceil(self.n / batch) * self.request.frames)
             parts.append([shown(moment, self.spec) for moment in counted])
         return [np.concatenate(moment) for moment in zip(*parts, strict=True)]
@@ -128,8 +144,9 @@ class Gallery:
 
     def _reconstructions(self) -> np.ndarray:
         """Return rows of data, each followed by the row of what the model makes of them."""
-        x, labels = held_out(self.config, self.request.data, self.spec, self.n, seed=self.request.seed,
-                             classes=self.chosen)
+        x, labels = held_out(
+            self.config, self.request.data, self.spec, self.n, seed=self.request.seed, classes=self.chosen
+        )
         if len(x) < self.request.n and not self.request.rounded:
             print(f"aigc: n: {self.request.n} asked for, but only {len(x)} are held out.", file=sys.stderr)
         self.n = len(x)
@@ -140,7 +157,7 @@ class Gallery:
             condition = labels[part].to(self.device) if self.model.conditional and labels is not None else None
             with torch.no_grad():
                 made.append(self.model.reconstruct(x[part].to(self.device), condition).cpu())
-        return interleave(shown(x, self.spec), shown(torch.cat(made), self.spec), self.columns)
+        return stacked([shown(x, self.spec), shown(torch.cat(made), self.spec)], self.columns)
 
     def _counted(self, parts: Iterator[Tensor], count: int) -> Iterator[Tensor]:
         """Tell the bar after the first part how many passes all of them will take."""
@@ -172,8 +189,10 @@ class Gallery:
             raise ConfigError(said + (f"Leave {flag} out." if flag else "Try reconstruct=true."))
         if kind == "manifold" and self._latent_shape() != (2,):
             shape = " x ".join(map(str, self._latent_shape()))
-            raise ConfigError(f"manifold: the latents of model '{self.name}' have {shape} dimensions, allowed: 2. "
-                              "Train one with model.latent=2, or type interpolate=true.")
+            raise ConfigError(
+                f"manifold: the latents of model '{self.name}' have {shape} dimensions, allowed: 2. "
+                "Train one with model.latent=2, or type interpolate=true."
+            )
 
     def _refuse_absurd_sizes(self) -> None:
         if self.request.files:
@@ -185,8 +204,10 @@ class Gallery:
         side = LONGEST_SIDE[FORMATS[self.request.format]]
         if width * height * frames > MOST_PIXELS or max(width, height) > side:
             made = f"{self.n} make {frames} pictures" if frames > 1 else f"{self.n} make a picture"
-            raise ConfigError(f"n: {made} of {width} x {height}, allowed: {side} a side and {MOST_PIXELS:,} pixels in "
-                              "all. Type a smaller n" + ", or files=true." * (self.request.kind == "samples"))
+            raise ConfigError(
+                f"n: {made} of {width} x {height}, allowed: {side} a side and {MOST_PIXELS:,} pixels in "
+                "all. Type a smaller n" + ", or files=true." * (self.request.kind == "samples")
+            )
 
 
 def shown(stored: Tensor, spec: DataSpec) -> np.ndarray:
@@ -195,14 +216,6 @@ def shown(stored: Tensor, spec: DataSpec) -> np.ndarray:
     if spec.levels == 256:
         return array
     return (array.astype(np.float32) * (255 / (spec.levels - 1))).round().astype(np.uint8)
-
-
-def interleave(upper: np.ndarray, lower: np.ndarray, columns: int) -> np.ndarray:
-    """Put each row of lower pictures under its row of upper ones; the last row is filled up with black."""
-    rows = math.ceil(len(upper) / columns)
-    fill = ((0, rows * columns - len(upper)), *((0, 0),) * (upper.ndim - 1))
-    both = [np.pad(side, fill).reshape(rows, columns, *side.shape[1:]) for side in (upper, lower)]
-    return np.stack(both, axis=1).reshape(-1, *upper.shape[1:])
 
 
 @contextmanager

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 def held_out(
     config: Mapping[str, Any], changes: Mapping[str, Any], spec: DataSpec, n: int, *, seed: int, classes: Sequence[int]
 ) -> tuple[Tensor, Tensor | None]:
-    """Return up to n samples of the test split, drawn by the seed, and their labels; only of `classes`, if any."""
+    """Return up to n samples of the test split, drawn by the seed, and what comes with them; of `classes`, if any."""
     pack = data_of(config, changes, spec)
-    x, labels = pack.split("test")
-    among = np.arange(len(x)) if labels is None or not classes else np.flatnonzero(np.isin(labels, classes))
+    x, condition = pack.split("test")
+    among = np.arange(len(x)) if condition is None or not classes else np.flatnonzero(np.isin(condition, classes))
     if not len(among):
         raise ConfigError("reconstruct: no such data were held out from training. Train with more, or leave label out.")
     picked = np.sort(np.random.default_rng(seed).permutation(among)[:n])
-    chosen = None if labels is None else torch.from_numpy(np.array(labels[picked], np.int64))
+    chosen = None if condition is None else torch.from_numpy(np.array(condition[picked]))
     return torch.from_numpy(np.array(x[picked])), chosen
 
 
@@ -37,8 +37,10 @@ def data_of(config: Mapping[str, Any], changes: Mapping[str, Any], spec: DataSpe
 
     pack = open_data(changes if "name" in changes else _node(config, changes))
     if pack.spec.to_dict() != spec.to_dict():
-        raise ConfigError(f"data: the model has learnt {spec.to_dict()}, but the data are {pack.spec.to_dict()}. "
-                          "Type data.root= and the folder that it was trained on.")
+        raise ConfigError(
+            f"data: the model has learnt {spec.to_dict()}, but the data are {pack.spec.to_dict()}. "
+            "Type data.root= and the folder that it was trained on."
+        )
     return pack
 
 

@@ -61,9 +61,7 @@ def print_table(results: Sequence[Result], swept: Sequence[str], objective: str)
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("", *(key.rpartition(".")[2] for key in swept), objective, "steps", "minutes", "status", "run"):
-        table.add_column(
-            name, overflow="fold", justify="right" if name in (objective, "steps", "minutes") else "left"
-        )
+        table.add_column(name, overflow="fold", justify="right" if name in (objective, "steps", "minutes") else "left")
     for rank, result in enumerate(results, 1):
         values = settings_of(result, swept)
         status = result.status if result.status == "finished" else f"[red]{result.status}[/red]"
