@@ -184,6 +184,22 @@ class Transforms(Protocol):
 
 
 @runtime_checkable
+class AnySize(Protocol):
+    """Transform pictures of any height and width, not of the source's only."""
+
+    any_size: ClassVar[bool]
+
+
+@runtime_checkable
+class Consults(Protocol):
+    """Learn by the help of files besides the data, which are not needed once it has learnt."""
+
+    def consult(self) -> Mapping[str, str]:
+        """Read the files that the settings name, before training; return {setting: digest} of what was read."""
+        ...
+
+
+@runtime_checkable
 class Bounds(Protocol):
     """Bound the likelihood of data from below."""
 

@@ -10,6 +10,7 @@ usage: aigc VERB [key=value ...]
   train       train a model; the same command continues the run
   sample      draw from a trained model
   evaluate    measure samples against real data
+  stylize     paint pictures in the style of another
   data        check or pack a data set
   list        models, data sets, recipes and optimisers, one line each
   show        the composed settings with their comments, and the model's size
@@ -166,10 +167,38 @@ examples:
     + FLAGS
 )
 
+STYLIZE = (
+    """\
+usage: aigc stylize content=PATH style=PICTURE [key=value ...]
+       aigc stylize content=PATH ckpt=RUN [key=value ...]
+
+Paint a picture, or a folder of them, in the style of another: by changing its pixels until VGG-19 sees both, or in a
+single pass by a network that was trained for that style.
+
+often used:
+  weights=vgg19.pth          VGG-19's weights, where there is no network to fetch them (548 MB)
+  size=512                   pixels of the longer side
+  steps=300                  passes through VGG-19 for each picture
+  style_weight=100           more: closer to the style; content_weight=1 more: closer to the picture
+  smoothness=0.1             more: fewer specks
+  start=noise  seed=0        from random pixels instead of the picture's
+  preserve_colour=true       the picture's own colours
+  output=PATH                where to write
+  device=auto                where to compute
+
+examples:
+  aigc stylize content=photo.jpg style=painting.jpg weights=vgg19-dcbb9e9d.pth
+  aigc train model=fast_style model.style=painting.jpg data=image_folder data.root=photos data.size=256
+  aigc stylize content=holiday ckpt=outputs/fast_style-image_folder
+"""
+    + FLAGS
+)
+
 MANUAL = {
     "train": TRAIN,
     "sample": SAMPLE,
     "evaluate": EVALUATE,
+    "stylize": STYLIZE,
     "data": DATA,
     "list": LIST,
     "show": SHOW,

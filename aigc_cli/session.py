@@ -18,7 +18,7 @@ from aigc_cli.data.pack import Pack, advice
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.devices import Device, choose, slow_bf16
 from aigc_cli.errors import ConfigError, TrainingError
-from aigc_cli.interfaces import Model
+from aigc_cli.interfaces import Consults, Model
 from aigc_cli.loop import Loop
 from aigc_cli.recorder import Recorder, open_board
 from aigc_cli.runs import Run
@@ -64,10 +64,11 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
         model: Model = bind("models", config["model"], "model")(pack.spec)
     except RuntimeError as error:
         raise _without_memory(error, "building the model", config, device) or error from error
+    files = dict(model.consult()) if isinstance(model, Consults) else {}
     trainer_of = _trainer_builder(model, config, total, device)
     evaluation, at_end = _prepared(config, pack, model, device, directory)
     source = _source(config, directory)
-    opened = Run.open(composed, directory, restart=config["restart"], warn=warn)
+    opened = Run.open(composed, directory, restart=config["restart"], files=files, warn=warn)
     with opened as run, StopRequest() as stop:
         newest = checkpoints.latest(run.checkpoints, warn=warn)
         if newest is None and source:
@@ -77,7 +78,7 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
         run.rewind(trainer.steps)
         _warn_of_other_data(newest, pack)
         meta = {"aigc": __version__, "spec": pack.spec.to_dict(), "config": config, "choices": dict(composed.choices),
-                "data": pack.fingerprint}  # fmt: skip
+                "data": pack.fingerprint, "files": files}  # fmt: skip
         first = trainer.steps and trainer.steps + 1  # what lies after it in old events is from a run that was cut off
         board = open_board(directory / "tensorboard", first_step=first) if config["preview"]["tensorboard"] else None
         loop = Loop(

@@ -13,9 +13,21 @@ from aigc_cli.composing.compose import compose
 from aigc_cli.composing.composition import configs_folder
 from aigc_cli.config import bind
 from aigc_cli.devices import Device
-from aigc_cli.interfaces import Batch, Classes, DataSpec, Model, Reconstructs, Renders, Samples, Transforms
+from aigc_cli.interfaces import (
+    AnySize,
+    Batch,
+    Classes,
+    Consults,
+    DataSpec,
+    Model,
+    Reconstructs,
+    Renders,
+    Samples,
+    Transforms,
+)
 from aigc_cli.models import MODELS
 from aigc_cli.trainer import Trainer
+from tests.narrow_vgg import style_files
 
 # Overrides that make a preset small enough for a test; a preset that is missing here fails test_no_preset_is_left_out.
 TINY = {
@@ -26,11 +38,14 @@ TINY = {
     "ddpm": ["model.denoiser.width=32", "model.denoiser.multipliers=[1,1]", "model.denoiser.blocks=1",
              "model.denoiser.attention=[8]", "model.sampler.steps=3", "model.timesteps=20"],
     "pix2pix": ["model.generator.width=4", "model.critic.width=4", "model.critic.halvings=2"],
+    "fast_style": ["model.network.width=4", "model.network.blocks=1", "model.style_size=32"],
 }  # fmt: skip
 PARAMETERS = {
     "gan": 2.38e6, "dcgan": 6.34e6, "vae": 1.08e6, "vae_conv": 1.08e6, "ddpm": 35.7e6, "pix2pix": 57.18e6,
+    "fast_style": 1.68e6,
 }  # fmt: skip
 FROM_PAIRS = {"pix2pix"}  # presets whose data come with pictures
+SIZES = {"fast_style": 32}  # pixels a side, where 16 are too few
 CPU = torch.device("cpu")
 
 
@@ -52,12 +67,19 @@ def spec_for(channels: int = 1, size: int = 16, preset: str = "") -> DataSpec:
 def composed(preset: str, conditional: bool = False, tiny: bool = True):
     extra = TINY[preset] if tiny else ["data=mnist"]  # a data set that no pair shrinks a model for
     extra = [*extra, "model.conditional=true"] if conditional else extra
+    if preset == "fast_style":
+        style, weights = style_files()
+        extra = [*extra, f"model.style={style}", f"model.weights={weights}"]
     return compose("train", [f"model={preset}", *extra]).config
 
 
-def build(preset: str, conditional: bool = False, size: int = 16) -> Model:
+def build(preset: str, conditional: bool = False) -> Model:
     torch.manual_seed(0)
-    return bind("models", composed(preset, conditional)["model"], "model")(spec_for(size=size, preset=preset))
+    spec = spec_for(size=SIZES.get(preset, 16), preset=preset)
+    model = bind("models", composed(preset, conditional)["model"], "model")(spec)
+    if isinstance(model, Consults):
+        model.consult()
+    return model
 
 
 def trainer_of(preset: str, conditional: bool = False, **changes) -> Trainer:
@@ -72,9 +94,10 @@ def trainer_of(preset: str, conditional: bool = False, **changes) -> Trainer:
 
 def batch(step: int, size: int = 4, preset: str = "") -> Batch:
     generator = torch.Generator().manual_seed(step)
-    x = torch.randint(256, (size, 1, 16, 16), generator=generator, dtype=torch.uint8)
+    side = SIZES.get(preset, 16)
+    x = torch.randint(256, (size, 1, side, side), generator=generator, dtype=torch.uint8)
     if preset in FROM_PAIRS:
-        source = torch.randint(256, (size, 3, 16, 16), generator=generator, dtype=torch.uint8)
+        source = torch.randint(256, (size, 3, side, side), generator=generator, dtype=torch.uint8)
         return Batch(x, source, torch.tensor(step))
     return Batch(x, torch.arange(size) % 3, torch.tensor(step))
 
@@ -117,7 +140,7 @@ def test_no_preset_is_left_out():
 
 @pytest.mark.parametrize("preset", TINY)
 def test_full_size_has_its_papers_parameters(preset):
-    colour = {"dcgan": (3, 64, 64), "ddpm": (3, 32, 32), "pix2pix": (3, 256, 256)}
+    colour = {"dcgan": (3, 64, 64), "ddpm": (3, 32, 32), "pix2pix": (3, 256, 256), "fast_style": (3, 256, 256)}
     shape = colour.get(preset, (1, 32, 32))
     condition = DataSpec("image", shape) if preset in FROM_PAIRS else None
     with torch.device("meta"):
@@ -198,6 +221,9 @@ def test_transforms_lead_from_their_source_to_the_data(preset, conditional):
     assert torch.equal(state, torch.get_rng_state())
     assert made.shape == data.x.shape
     assert made.dtype == data.x.dtype
+    if isinstance(model, AnySize):
+        taller = torch.cat([one, one[:, :, 1:]], dim=2)
+        assert model.transform(taller, generator=torch.Generator()).shape[2] == 2 * data.x.shape[2] - 1
 
 
 @pytest.mark.parametrize(("preset", "conditional"), CASES)

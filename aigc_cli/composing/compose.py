@@ -22,6 +22,7 @@ VERBS = {
     "sample": "aigc_cli.commands.sample:sample",
     "data": "aigc_cli.commands.data:data",
     "evaluate": "aigc_cli.commands.evaluate:evaluate",
+    "stylize": "aigc_cli.commands.stylize:stylize",
 }
 SIGNED = {"data": "datasets", "optimizer": "optimizers", "schedule": "schedules"}  # tables that need no torch
 # Keys of these nodes that are not the callable's: they are checked where they are used.

@@ -42,12 +42,12 @@ def read_picture(
 def read_halves(file: Path, channels: tuple[int, int], size: int, fit: Fit) -> tuple[NDArray[np.uint8], ...]:
     """Return the left and the right half of a picture, (channels, size, size) each."""
     with opened(file) as picture:
-        upright = _upright(picture)
-        width, height = upright.size
+        whole = _upright(picture)
+        width, height = whole.size
         if width % 2:
             raise Rejected(f"{width} pixels wide, an odd number: no two pictures of one size side by side")
         boxes = ((0, 0, width // 2, height), (width // 2, 0, width, height))
-        halves = [upright.crop(box) for box in boxes]
+        halves = [whole.crop(box) for box in boxes]
         return tuple(_array(_resized(_eight_bit(half, count), size, fit, None)) for half, count in
                      zip(halves, channels, strict=True))  # fmt: skip
 
@@ -61,6 +61,11 @@ def picture_size(file: Path) -> tuple[int, int]:
         except DAMAGED:
             turned = False
         return (height, width) if turned else (width, height)
+
+
+def upright(picture: Image.Image, channels: int) -> Image.Image:
+    """Return an opened picture of whatever kind as it is to be looked at, in mode L or RGB."""
+    return _eight_bit(_upright(picture), channels)
 
 
 @contextlib.contextmanager
@@ -91,7 +96,7 @@ def _samples(picture: Image.Image, channels: int, size: int, fit: Fit, crop: int
         target = 2 * size * max(width, height) // min(width, height) if fit == "crop" else 2 * size
         mode = "L" if channels == 1 and picture.mode in ("L", "RGB") else None
         picture.draft(mode, (target, target))  # type: ignore[arg-type]
-    return _array(_resized(_eight_bit(_upright(picture), channels), size, fit, crop))
+    return _array(_resized(upright(picture, channels), size, fit, crop))
 
 
 def _array(picture: Image.Image) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ MODELS = {
     "vae": "aigc_cli.models.vae:VAE",
     "diffusion": "aigc_cli.models.diffusion:Diffusion",
     "pix2pix": "aigc_cli.models.translation:Pix2Pix",
+    "fast_style": "aigc_cli.models.style_transfer:FastStyle",
 }
 
 LOSSES = {

@@ -16,4 +16,5 @@ NETWORKS = {
     "unet": "aigc_cli.networks.unet:UNet",
     "encoder_decoder": "aigc_cli.networks.encoder_decoder:EncoderDecoder",
     "patch": "aigc_cli.networks.patch:PatchCritic",
+    "residual_translator": "aigc_cli.networks.residual_translator:ResidualTranslator",
 }
