@@ -64,7 +64,7 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
         model: Model = bind("models", config["model"], "model")(pack.spec)
     except RuntimeError as error:
         raise _without_memory(error, "building the model", config, device) or error from error
-    files = dict(model.consult()) if isinstance(model, Consults) else {}
+    files = _consulted(model)
     trainer_of = _trainer_builder(model, config, total, device)
     evaluation, at_end = _prepared(config, pack, model, device, directory)
     source = _source(config, directory)
@@ -78,7 +78,7 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
         run.rewind(trainer.steps)
         _warn_of_other_data(newest, pack)
         meta = {"aigc": __version__, "spec": pack.spec.to_dict(), "config": config, "choices": dict(composed.choices),
-                "data": pack.fingerprint, "files": files}  # fmt: skip
+                "data": pack.fingerprint, "files": dict(files)}  # fmt: skip
         first = trainer.steps and trainer.steps + 1  # what lies after it in old events is from a run that was cut off
         board = open_board(directory / "tensorboard", first_step=first) if config["preview"]["tensorboard"] else None
         loop = Loop(
@@ -106,6 +106,11 @@ def _train(loop: Loop, run: Run, stop: StopRequest, at_end: Evaluator | None, co
         run.summarise(status, step=step, minutes=minutes, objective=figure, error=said, grid=loop.grid)
         loop.recorder.close()
     return Outcome(status, step, minutes, figure, loop.grid, stop.exit_code if status == "stopped" else 0, loop.total)
+
+
+def _consulted(model: Model) -> Mapping[str, str]:
+    """Let the model read the files that it learns by; return what they were."""
+    return model.consult() if isinstance(model, Consults) else {}
 
 
 def _trainer_builder(model: Model, config: Config, total: int, device: Device) -> partial[Trainer]:

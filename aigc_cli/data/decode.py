@@ -39,7 +39,9 @@ def read_picture(
         return _samples(picture, channels, size, fit, crop)
 
 
-def read_halves(file: Path, channels: tuple[int, int], size: int, fit: Fit) -> tuple[NDArray[np.uint8], ...]:
+def read_halves(
+    file: Path, channels: tuple[int, int], size: int, fit: Fit
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the left and the right half of a picture, (channels, size, size) each."""
     with opened(file) as picture:
         whole = _upright(picture)
@@ -48,8 +50,9 @@ def read_halves(file: Path, channels: tuple[int, int], size: int, fit: Fit) -> t
             raise Rejected(f"{width} pixels wide, an odd number: no two pictures of one size side by side")
         boxes = ((0, 0, width // 2, height), (width // 2, 0, width, height))
         halves = [whole.crop(box) for box in boxes]
-        return tuple(_array(_resized(_eight_bit(half, count), size, fit, None)) for half, count in
-                     zip(halves, channels, strict=True))  # fmt: skip
+        left, right = (_array(_resized(_eight_bit(half, count), size, fit, None))
+                       for half, count in zip(halves, channels, strict=True))  # fmt: skip
+        return left, right
 
 
 def picture_size(file: Path) -> tuple[int, int]:

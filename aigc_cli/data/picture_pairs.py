@@ -117,8 +117,9 @@ class PicturePairs:
         """Return the function that decodes a target and its source."""
         places = self.places
         if len(places) == 1:
-            channels = (self.source_channels, self.channels)
-            return lambda path: self._halves(places[0] / path, channels[::-1] if self.swapped else channels)
+            both = (self.source_channels, self.channels)
+            channels = (both[1], both[0]) if self.swapped else both
+            return lambda path: self._halves(places[0] / path, channels)
         return lambda pair: self._both(places[1].parent / pair[0], places[0].parent / pair[1])
 
     def _halves(self, file: Path, channels: tuple[int, int]) -> Stored:
