@@ -32,6 +32,7 @@ TABLES: dict[str, str] = {
     "models": "aigc_cli.models:MODELS",
     "losses": "aigc_cli.models:LOSSES",
     "penalties": "aigc_cli.models:PENALTIES",
+    "corruptions": "aigc_cli.models:CORRUPTIONS",
     "networks": "aigc_cli.networks:NETWORKS",
     "datasets": "aigc_cli.data:DATASETS",
     "augments": "aigc_cli.data:AUGMENTS",

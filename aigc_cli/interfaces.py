@@ -200,6 +200,36 @@ class Consults(Protocol):
 
 
 @runtime_checkable
+class Compresses(Protocol):
+    """Put data into a smaller space and back: what diffusion in that space needs of its first stage."""
+
+    latent_shape: tuple[int, ...]
+
+    def compress(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Return (B, *latent_shape) float32 latents of stored integers; the mean, where there is a distribution."""
+        ...
+
+    def expand(self, latent: Tensor, condition: Tensor | None) -> Tensor:
+        """Return (B, *spec.shape) stored integers."""
+        ...
+
+
+@runtime_checkable
+class Tokenises(Protocol):
+    """Write data as a sequence of symbols and read it back: what a prior over symbols needs of its first stage."""
+
+    token_spec: DataSpec  # a text of (T,), of as many levels as there are symbols
+
+    def tokenise(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Return (B, T) int64 symbols of stored integers."""
+        ...
+
+    def detokenise(self, tokens: Tensor, condition: Tensor | None) -> Tensor:
+        """Return (B, *spec.shape) stored integers."""
+        ...
+
+
+@runtime_checkable
 class Bounds(Protocol):
     """Bound the likelihood of data from below."""
 

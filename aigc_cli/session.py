@@ -13,6 +13,7 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from aigc_cli import __version__, checkpoints
+from aigc_cli.checkpoints import first_stages
 from aigc_cli.config import bind
 from aigc_cli.data.pack import Pack, advice
 from aigc_cli.data.tensor_data import TensorData
@@ -50,18 +51,21 @@ class Outcome:
 def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
     """Train; nothing is written to the run's folder before data, model and settings are known to fit each other."""
     config = composed.config
-    device = choose(config["device"], config["precision"], deterministic=config["trainer"]["deterministic"])
-    if slow_bf16(device):
-        warn("precision=bf16: this CPU has no bf16 instructions; expect it to be many times slower than fp32.")
+    device = _device_of(config)
     if config["objective"] and not pack.counts["test"]:
         raise ConfigError("objective: nothing is held out to compare with. Type objective=null, or give it more data.")
     batch_size, seed = config["batch_size"], config["seed"]
     augment = config["data"]["augment"]
     data = TensorData(pack, batch_size=batch_size, seed=seed, device=device.torch, augment=augment)
     total = config["steps"] if config["epochs"] is None else max(1, round(config["epochs"] * data.batches_per_epoch))
+    stage = first_stages.open_first_stage(config, directory, pack.spec, warn)
+    if stage:
+        config = {**config, "model": stage.node}
     torch.manual_seed(seed)
     try:
         model: Model = bind("models", config["model"], "model")(pack.spec)
+        if stage:
+            stage.load_into(model)
     except RuntimeError as error:
         raise _without_memory(error, "building the model", config, device) or error from error
     files = _consulted(model)
@@ -106,6 +110,13 @@ def _train(loop: Loop, run: Run, stop: StopRequest, at_end: Evaluator | None, co
         run.summarise(status, step=step, minutes=minutes, objective=figure, error=said, grid=loop.grid)
         loop.recorder.close()
     return Outcome(status, step, minutes, figure, loop.grid, stop.exit_code if status == "stopped" else 0, loop.total)
+
+
+def _device_of(config: Config) -> Device:
+    device = choose(config["device"], config["precision"], deterministic=config["trainer"]["deterministic"])
+    if slow_bf16(device):
+        warn("precision=bf16: this CPU has no bf16 instructions; expect it to be many times slower than fp32.")
+    return device
 
 
 def _consulted(model: Model) -> Mapping[str, str]:

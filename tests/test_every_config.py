@@ -25,6 +25,7 @@ GROUPS = {  # folder -> table whose entries its presets name
     "model/network": "networks",
     "model/loss": "losses",
     "model/penalty": "penalties",
+    "model/corruption": "corruptions",
     "model/sampler": "samplers",
     "data": "datasets",
     "optimizer": "optimizers",
@@ -45,7 +46,16 @@ def in_groups(*groups: str) -> list[tuple[str, str]]:
 
 
 def composed(*overrides: str) -> dict[str, Any]:
-    return compose("train", [*overrides]).config
+    """Compose; a model that builds upon a trained one is given a fresh vqvae's settings, as if from its checkpoint."""
+    unset = compose("train", [*overrides], complete=False).config["model"].get("first_stage") == "???"
+    config = compose("train", [*overrides, *(["model.first_stage=trained"] if unset else [])]).config
+    return with_vqvae(config)
+
+
+def with_vqvae(config: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(config["model"].get("first_stage"), str):
+        config["model"]["first_stage"] = compose("train", ["model=vqvae"]).config["model"]
+    return config
 
 
 def test_every_file_was_found():
@@ -122,7 +132,7 @@ def needs_root(name: str) -> bool:
     return "root" in read_inherited("data", name)
 
 
-@pytest.mark.parametrize(("group", "name"), in_groups("model/network", "model/loss", "model/penalty", "model/sampler"))
+@pytest.mark.parametrize(("group", "name"), in_groups(*(group for group in GROUPS if "/" in group)))
 def test_every_part_of_a_model_is_what_its_signature_wants(group, name):
     bind(GROUPS[group], read_inherited(group, name), group)
 
@@ -140,7 +150,7 @@ def test_every_recipe_composes_and_builds(name):
     settings = yaml.safe_load((CONFIGS / "recipe" / f"{name}.yaml").read_text())
     for key, value in leaves(settings):
         assert at(made.config, key) == value, f"{key}: the recipe does not have its way"
-    bind("models", made.config["model"], "model")
+    bind("models", with_vqvae(made.config)["model"], "model")
 
 
 @pytest.mark.parametrize("name", presets("pair"))

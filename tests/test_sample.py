@@ -39,6 +39,9 @@ VAE = {
     "conditional": False,
     "likelihood": "bernoulli",
     "beta": 1.0,
+    "warmup": 0,
+    "free_bits": 0.0,
+    "halvings": 0,
     "encoder": MLP,
     "decoder": MLP,
 }

@@ -84,10 +84,11 @@ def parameter_counts(composed: Composed) -> dict[str, int]:
 
     import torch
 
+    from aigc_cli.checkpoints.first_stages import with_first_stage
     from aigc_cli.interfaces import DataSpec
 
     with torch.device("meta"):
-        model = bind("models", composed.config["model"], "model")(DataSpec.from_dict(spec))
+        model = bind("models", with_first_stage(composed.config["model"]), "model")(DataSpec.from_dict(spec))
     parts = dict(model.named_children())
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
     return {name: count for name, count in counts.items() if count}

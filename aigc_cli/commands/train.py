@@ -58,7 +58,7 @@ def train(
     _check_length(composed, steps, epochs)
     _check_device(device)
     directory = run_directory(composed, Path(output))
-    _check_init(init, fresh=restart or not (directory / "checkpoints").is_dir())
+    _check_sources(init, model, fresh=restart or not (directory / "checkpoints").is_dir())
     if not restart and (done := _finished(composed, directory)):
         _say_that_it_has_ended(composed, directory, done)
         return done["objective"]
@@ -112,10 +112,11 @@ def _check_groups(**nodes: Node) -> None:
         check(schemas[path], node, path)
 
 
-def _check_init(init: str | None, *, fresh: bool) -> None:
-    """Refuse a source that is not there; a run that goes on needs it no more."""
-    if fresh and init is not None and not Path(init).expanduser().exists():
-        raise ConfigError(f"init: no such file or folder: {init}.{near_runs(init, 'init')}")
+def _check_sources(init: str | None, model: Node, *, fresh: bool) -> None:
+    """Refuse checkpoints that are not there; a run that goes on needs them no more."""
+    for key, path in {"init": init, "model.first_stage": model.get("first_stage")}.items():
+        if fresh and isinstance(path, str) and not Path(path).expanduser().exists():
+            raise ConfigError(f"{key}: no such file or folder: {path}.{near_runs(path, key)}")
 
 
 def _check_device(device: str) -> None:

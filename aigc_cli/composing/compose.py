@@ -215,4 +215,6 @@ def check_model(composed: Composed) -> None:
     """Check the model's settings as well: this imports torch."""
     node = composed.config.get("model")
     if isinstance(node, Mapping):
-        bind("models", node, "model")
+        from aigc_cli.checkpoints.first_stages import with_first_stage
+
+        bind("models", with_first_stage(node), "model")

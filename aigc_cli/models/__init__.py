@@ -8,6 +8,17 @@ MODELS = {
     "diffusion": "aigc_cli.models.diffusion:Diffusion",
     "pix2pix": "aigc_cli.models.translation:Pix2Pix",
     "fast_style": "aigc_cli.models.style_transfer:FastStyle",
+    "autoencoder": "aigc_cli.models.autoencoder:Autoencoder",
+    "denoising_autoencoder": "aigc_cli.models.autoencoder:DenoisingAutoencoder",
+    "vqvae": "aigc_cli.models.vqvae:VQVAE",
+    "autoregressive": "aigc_cli.models.autoregressive:Autoregressive",
+    "super_resolution": "aigc_cli.models.super_resolution:SuperResolution",
+}
+
+CORRUPTIONS = {
+    "gaussian": "aigc_cli.models.corruptions:gaussian",
+    "masking": "aigc_cli.models.corruptions:masking",
+    "salt_and_pepper": "aigc_cli.models.corruptions:salt_and_pepper",
 }
 
 LOSSES = {

@@ -20,3 +20,15 @@ def count_classes(spec: DataSpec, *, kinds: Sequence[str], conditional: bool) ->
             "data.attribute=Smiling an attribute of celeba."
         )
     return spec.classes if conditional else 0
+
+
+def halved(spec: DataSpec, channels: int, halvings: int) -> tuple[int, ...]:
+    """Return the shape of maps of so many channels that are the data's pictures halved so often."""
+    given, sides = "x".join(map(str, spec.shape)), spec.shape[1:]
+    if len(spec.shape) != 3 or any(side % 2**halvings for side in sides):
+        size = -(-max(sides, default=32) // 2**halvings) * 2**halvings
+        raise ConfigError(
+            f"model.halvings: {halvings} halvings are given data of {given}, allowed: pictures with sides divisible by "
+            f"{2**halvings}. Type data.size={size}, or fewer halvings."
+        )
+    return (channels, *(side // 2**halvings for side in sides))

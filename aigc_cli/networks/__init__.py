@@ -2,7 +2,7 @@
 
 A network is called with Shapes, positionally, and its keyword-only settings; its output is linear (no squashing), of
 the shape asked for. A generator, encoder or critic has forward(x, condition=None), a denoiser forward(x, time,
-condition=None).
+condition=None), a predictor of sequences forward(tokens, condition=None, cache=None) and new_cache(n).
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ NETWORKS = {
     "dcgan_critic": "aigc_cli.networks.dcgan:Critic",
     "convolution_encoder": "aigc_cli.networks.convolution:Encoder",
     "convolution_decoder": "aigc_cli.networks.convolution:Decoder",
+    "residual_encoder": "aigc_cli.networks.residual:Encoder",
+    "residual_decoder": "aigc_cli.networks.residual:Decoder",
+    "edsr": "aigc_cli.networks.edsr:EDSR",
+    "transformer": "aigc_cli.networks.transformer:Transformer",
     "unet": "aigc_cli.networks.unet:UNet",
     "encoder_decoder": "aigc_cli.networks.encoder_decoder:EncoderDecoder",
     "patch": "aigc_cli.networks.patch:PatchCritic",

@@ -1,0 +1,104 @@
+"""A model that builds upon a trained one: what it takes along, what it leaves alone, what it refuses."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from aigc_cli import checkpoints
+from aigc_cli.checkpoints.restoring import restore
+from aigc_cli.cli import main
+
+DATA = ["data.count=200", "data.size=16", "batch_size=20", "preview.n=4", "preview.tensorboard=false", "device=cpu"]
+STAGE = ["model=vqvae", "model.encoder.width=8", "model.decoder.width=8", "model.codes=8", "model.code_size=4"]
+PRIOR = ["model=vqvae_prior", "model.network.width=16", "model.network.depth=1", "model.network.heads=2"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("stages")
+
+
+@pytest.fixture(autouse=True)
+def here(place, monkeypatch) -> Path:
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("AIGC_CACHE", str(place / "cache"))
+    return place
+
+
+@pytest.fixture(scope="module")
+def stage(place) -> Path:
+    """Train a first stage for a moment."""
+    patch = pytest.MonkeyPatch()
+    patch.chdir(place)
+    patch.setenv("AIGC_CACHE", str(place / "cache"))
+    assert main(["train", *STAGE, *DATA, "steps=3", "name=stage"]) == 0
+    patch.undo()
+    return place / "outputs" / "stage"
+
+
+def trained(name: str, stage: Path, *words: str) -> int:
+    return main(["train", *PRIOR, *DATA, "steps=4", f"model.first_stage={stage}", f"name={name}", *words])
+
+
+def tensors(run: Path) -> dict[str, torch.Tensor]:
+    return checkpoints.resolve(run).tensors()
+
+
+def test_the_first_stage_stays_as_it_was_and_the_checkpoint_stands_alone(stage, here, capsys):
+    copy = here / "outputs" / "copy"
+    shutil.copytree(stage, copy)
+    assert trained("prior", copy, "trainer.ema=0.9") == 0
+    found, prior = tensors(stage), tensors(here / "outputs" / "prior")
+    assert found.keys() == {key.removeprefix("first_stage.model.") for key in prior if key.startswith("first_stage.")}
+    assert all(torch.equal(prior[f"first_stage.model.{key}"], value) for key, value in found.items())
+    shutil.rmtree(copy)
+    assert main(["sample", "ckpt=outputs/prior", "n=4"]) == 0
+    assert trained("prior", copy, "trainer.ema=0.9", "steps=6") == 0  # and the run goes on without it
+    assert "continuing at step 4 of 6" in capsys.readouterr().out
+
+
+def test_another_first_stage_of_the_same_name_does_not_change_a_run_that_goes_on(stage, here):
+    copy = here / "outputs" / "changing"
+    shutil.copytree(stage, copy)
+    assert trained("whole", copy) == 0
+    assert trained("parts", copy, "steps=2") == 0
+    assert main(["train", *STAGE, *DATA, "steps=5", "name=changing"]) == 0
+    assert trained("parts", copy) == 0
+    one, other = (tensors(here / "outputs" / name) for name in ("whole", "parts"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_the_checkpoint_names_only_what_is_ours(stage, here):
+    assert trained("named", stage) == 0
+    meta = checkpoints.resolve(here / "outputs" / "named").meta
+    assert meta["config"]["model"]["first_stage"]["name"] == "vqvae"
+    model = restore(checkpoints.resolve(here / "outputs" / "named"), torch.device("cpu"))
+    assert not any(p.requires_grad for name, p in model.named_parameters() if name.startswith("first_stage."))
+    assert not any(module.training for module in model.train().first_stage.modules())  # type: ignore[union-attr]
+
+
+def test_show_counts_a_model_with_its_first_stage(stage, capsys):
+    assert main(["show", *PRIOR, "data.size=16", f"model.first_stage={stage}"]) == 0
+    assert "first_stage" in capsys.readouterr().out.split("parameters:")[1]
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ([], "model.first_stage: not set."),
+    (["model.first_stage=outputs/stag"], "model.first_stage: no such file or folder: outputs/stag. Did you mean"),
+    (["model.first_stage=outputs/stage", "data.size=32"], "has learnt image 1x16x16 of 256 levels, but the data are"),
+    (["model.first_stage=outputs/gan"], "model.first_stage: given a model (GAN) that writes no codes."),
+])  # fmt: skip
+def test_what_is_no_first_stage_is_refused_in_a_line(stage, here, capsys, words, said):
+    if not (here / "outputs" / "gan").exists():
+        small = ["model.generator.widths=[8]", "model.critic.widths=[8]"]
+        assert main(["train", "model=gan", *small, *DATA, "steps=1", "name=gan"]) == 0
+        capsys.readouterr()
+    assert main(["train", *PRIOR, *DATA, "steps=4", "name=refused", *words]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+    assert not (here / "outputs" / "refused").exists()
