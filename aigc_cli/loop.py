@@ -157,7 +157,7 @@ class Loop:
             given = model.given(x, condition, generator=generator)
             made = model.transform(given, generator=generator)
         rows = [given, made] if torch.equal(given, x) else [given, made, x]
-        columns = default_columns(len(rows) * len(x), len(rows))
+        columns = min(len(x), default_columns(len(rows) * len(x), len(rows)))
         return stacked([each.cpu().numpy() for each in rows], columns), columns
 
     def _evaluate(self, step: int, stop: StopRequest) -> bool:

@@ -10,6 +10,7 @@ usage: aigc VERB [key=value ...]
   train       train a model; the same command continues the run
   sample      draw from a trained model
   evaluate    measure samples against real data
+  translate   turn pictures into others, as learnt from pairs
   stylize     paint pictures in the style of another
   data        check or pack a data set
   list        models, data sets, recipes and optimisers, one line each
@@ -54,6 +55,7 @@ often used (aigc show lists all, with their meaning):
   data.root=PATH                       where the data lie
   data.augment=[flip,crop]             random changes: flip, crop, jitter, rotate, scale, colour
   data.labels=true                     of an image_folder: its sub-folders are classes
+  data=picture_pairs                   pairs in two folders (data.source=a data.target=b) or side by side (both null)
   model.conditional=true               learn by label, and sample by label
   optimizer.lr=X                       learning rate; of one phase: optimizer.phases.critic.lr=X
   name=NAME  output=outputs            the run's folder
@@ -167,6 +169,24 @@ examples:
     + FLAGS
 )
 
+TRANSLATE = (
+    """\
+usage: aigc translate ckpt=PATH samples=FOLDER [key=value ...]
+
+Turn every picture of a folder into another by a model that learnt it from pairs (model=pix2pix), under the same names.
+
+often used:
+  output=PATH                the folder to write to
+  seed=0                     of the noise in the model's dropout
+  batch_size=64  device=auto pictures at once, and where
+
+examples:
+  aigc train model=pix2pix data=picture_pairs data.root=pairs data.size=256
+  aigc translate ckpt=outputs/pix2pix-picture_pairs samples=drawings
+"""
+    + FLAGS
+)
+
 STYLIZE = (
     """\
 usage: aigc stylize content=PATH style=PICTURE [key=value ...]
@@ -198,6 +218,7 @@ MANUAL = {
     "train": TRAIN,
     "sample": SAMPLE,
     "evaluate": EVALUATE,
+    "translate": TRANSLATE,
     "stylize": STYLIZE,
     "data": DATA,
     "list": LIST,

@@ -22,6 +22,7 @@ VERBS = {
     "sample": "aigc_cli.commands.sample:sample",
     "data": "aigc_cli.commands.data:data",
     "evaluate": "aigc_cli.commands.evaluate:evaluate",
+    "translate": "aigc_cli.commands.translate:translate",
     "stylize": "aigc_cli.commands.stylize:stylize",
 }
 SIGNED = {"data": "datasets", "optimizer": "optimizers", "schedule": "schedules"}  # tables that need no torch
