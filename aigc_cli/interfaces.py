@@ -40,12 +40,17 @@ class DataSpec:
     kind: Kind
     shape: tuple[int, ...]
     levels: int = 256
-    condition: Classes | None = None
+    condition: Classes | DataSpec | None = None  # what comes with each sample: a label, or the picture it was made from
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name the labels; none where the data have none."""
+        return self.condition.names if isinstance(self.condition, Classes) else ()
 
     @property
     def classes(self) -> int:
         """Count the labels; 0 where the data have none."""
-        return len(self.condition) if self.condition else 0
+        return len(self.class_names)
 
     def encode(self, stored: Tensor) -> Tensor:
         """Map stored integers onto float32 in [-1, 1]."""
@@ -57,14 +62,17 @@ class DataSpec:
         return signal.float().clamp(-1, 1).add(1).mul((self.levels - 1) / 2).round().to(dtype)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        names = list(self.condition.names) if self.condition else None
-        return {"kind": self.kind, "shape": list(self.shape), "levels": self.levels, "classes": names}
+        """Return plain values for JSON; `source` is there only where samples come with other data."""
+        names = list(self.class_names) or None
+        plain = {"kind": self.kind, "shape": list(self.shape), "levels": self.levels, "classes": names}
+        return plain | ({"source": self.condition.to_dict()} if isinstance(self.condition, DataSpec) else {})
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> DataSpec:
         """Rebuild a spec from to_dict's values."""
-        condition = Classes(tuple(plain["classes"])) if plain["classes"] else None
+        condition: Classes | DataSpec | None = Classes(tuple(plain["classes"])) if plain["classes"] else None
+        if plain.get("source"):
+            condition = cls.from_dict(plain["source"])
         return cls(plain["kind"], tuple(plain["shape"]), plain["levels"], condition)
 
 
@@ -72,7 +80,7 @@ class Batch(NamedTuple):
     """Carry one (micro-)batch, on the device."""
 
     x: Tensor  # (B, *spec.shape), stored integers
-    condition: Tensor | None  # labels (B,) int64; None where the data have none
+    condition: Tensor | None  # labels (B,) int64, or the source (B, *its shape) as stored; None where there is none
     step: Tensor  # 0-d int64, so that schedules also work inside a captured graph
 
 
@@ -200,6 +208,15 @@ class AnySize(Protocol):
     """Transform pictures of any height and width, not of the source's only."""
 
     any_size: ClassVar[bool]
+
+
+@runtime_checkable
+class Consults(Protocol):
+    """Learn by the help of files besides the data, which are not needed once it has learnt."""
+
+    def consult(self) -> Mapping[str, str]:
+        """Read the files that the settings name, before training; return {setting: digest} of what was read."""
+        ...
 
 
 @runtime_checkable

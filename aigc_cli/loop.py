@@ -19,8 +19,8 @@ from aigc_cli.evaluating.measures import PREFIX
 from aigc_cli.guard import Guard
 from aigc_cli.interfaces import Model, Samples
 from aigc_cli.pictures.held_out import some_of
-from aigc_cli.pictures.previews import default_columns, draw, save_grid
-from aigc_cli.pictures.rows import demonstration, interleave, verb_of
+from aigc_cli.pictures.previews import default_columns, draw, save_grid, stacked
+from aigc_cli.pictures.rows import demonstration, verb_of
 from aigc_cli.recorder import Recorder
 from aigc_cli.runs import Run
 from aigc_cli.stopping import StopRequest
@@ -163,7 +163,7 @@ class Loop:
         )
         columns = min(columns, len(x))
         rows = demonstration(model, x, labels, seed=self.trainer.seed, device=self.trainer.device.torch)
-        return interleave(rows, columns), columns
+        return stacked(rows, columns), columns
 
     def _evaluate(self, step: int, stop: StopRequest) -> bool:
         """Write the figures, and keep the checkpoint where it is the best so far; False where a signal broke it off."""

@@ -17,6 +17,8 @@ usage: aigc VERB [key=value ...]
   anomaly     how unusual each picture is
   denoise     a folder's pictures without noise
   upscale     a folder's pictures enlarged
+  translate   turn pictures into others, as learnt from pairs
+  stylize     paint pictures in the style of another
   data        check or pack a data set
   list        models, data sets, recipes and optimisers, one line each
   show        the composed settings with their comments, and the model's size
@@ -58,8 +60,9 @@ often used (aigc show lists all, with their meaning):
   batch_size=N  seed=N                 samples a step; everything random
   device=auto  precision=auto          cpu, cuda, mps; fp32, bf16, fp16
   data.root=PATH                       where the data lie
-  data.augment=[flip,crop]             random changes: flip, crop, rotate, scale, colour
+  data.augment=[flip,crop]             random changes: flip, crop, jitter, rotate, scale, colour
   data.labels=true                     of an image_folder: its sub-folders are classes
+  data=picture_pairs                   pairs in two folders (data.source=a data.target=b) or side by side (both null)
   model.conditional=true               learn by label, and sample by label
   optimizer.lr=X                       learning rate; of one phase: optimizer.phases.critic.lr=X
   name=NAME  output=outputs            the run's folder
@@ -176,11 +179,58 @@ examples:
     + FLAGS
 )
 
+TRANSLATE = (
+    """\
+usage: aigc translate ckpt=PATH samples=FOLDER [key=value ...]
+
+Turn every picture of a folder into another by a model that learnt it from pairs (model=pix2pix), under the same names.
+
+often used:
+  output=PATH                the folder to write to
+  seed=0                     of the noise in the model's dropout
+  batch_size=64  device=auto pictures at once, and where
+
+examples:
+  aigc train model=pix2pix data=picture_pairs data.root=pairs data.size=256
+  aigc translate ckpt=outputs/pix2pix-picture_pairs samples=drawings
+"""
+    + FLAGS
+)
+
+STYLIZE = (
+    """\
+usage: aigc stylize content=PATH style=PICTURE [key=value ...]
+       aigc stylize content=PATH ckpt=RUN [key=value ...]
+
+Paint a picture, or a folder of them, in the style of another: by changing its pixels until VGG-19 sees both, or in a
+single pass by a network that was trained for that style.
+
+often used:
+  weights=vgg19.pth          VGG-19's weights, where there is no network to fetch them (548 MB)
+  size=512                   pixels of the longer side
+  steps=300                  passes through VGG-19 for each picture
+  style_weight=100           more: closer to the style; content_weight=1 more: closer to the picture
+  smoothness=0.1             more: fewer specks
+  start=noise  seed=0        from random pixels instead of the picture's
+  preserve_colour=true       the picture's own colours
+  output=PATH                where to write
+  device=auto                where to compute
+
+examples:
+  aigc stylize content=photo.jpg style=painting.jpg weights=vgg19-dcbb9e9d.pth
+  aigc train model=fast_style model.style=painting.jpg data=image_folder data.root=photos data.size=256
+  aigc stylize content=holiday ckpt=outputs/fast_style-image_folder
+"""
+    + FLAGS
+)
+
 MANUAL = {
     "train": TRAIN,
     "sample": SAMPLE,
     "evaluate": EVALUATE,
     **{verb: text + FLAGS for verb, text in OF_PICTURES.items()},
+    "translate": TRANSLATE,
+    "stylize": STYLIZE,
     "data": DATA,
     "list": LIST,
     "show": SHOW,

@@ -20,7 +20,7 @@ from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.devices import Device, choose, slow_bf16
 from aigc_cli.errors import ConfigError, TrainingError
 from aigc_cli.guard import Guard
-from aigc_cli.interfaces import Model
+from aigc_cli.interfaces import Consults, Model
 from aigc_cli.loop import Loop
 from aigc_cli.pictures.rows import verb_of
 from aigc_cli.recorder import Recorder, open_board
@@ -54,29 +54,19 @@ class Outcome:
 def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
     """Train; nothing is written to the run's folder before data, model and settings are known to fit each other."""
     config = composed.config
-    device = choose(config["device"], config["precision"], deterministic=config["trainer"]["deterministic"])
-    if slow_bf16(device):
-        warn("precision=bf16: this CPU has no bf16 instructions; expect it to be many times slower than fp32.")
+    device = _device_of(config)
     if config["objective"] and not pack.counts["test"]:
         raise ConfigError("objective: nothing is held out to compare with. Type objective=null, or give it more data.")
     batch_size, seed = config["batch_size"], config["seed"]
     augment = config["data"]["augment"]
     data = TensorData(pack, batch_size=batch_size, seed=seed, device=device.torch, augment=augment)
     total = config["steps"] if config["epochs"] is None else max(1, round(config["epochs"] * data.batches_per_epoch))
-    stage = first_stages.open_first_stage(config, directory, pack.spec, warn)
-    if stage:
-        config = {**config, "model": stage.node}
-    torch.manual_seed(seed)
-    try:
-        model: Model = bind("models", config["model"], "model")(pack.spec)
-        if stage:
-            stage.load_into(model)
-    except RuntimeError as error:
-        raise _without_memory(error, "building the model", config, device) or error from error
+    model, config = _built(config, directory, pack, device)
+    files = _consulted(model)
     trainer_of = _trainer_builder(model, config, total, device)
     evaluation, at_end = _prepared(config, pack, model, device, directory)
     source = _source(config, directory)
-    opened = Run.open(composed, directory, restart=config["restart"], warn=warn)
+    opened = Run.open(composed, directory, restart=config["restart"], files=files, warn=warn)
     with opened as run, StopRequest() as stop:
         newest = checkpoints.latest(run.checkpoints, warn=warn)
         if newest is None and source:
@@ -86,7 +76,7 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
         run.rewind(trainer.steps)
         _warn_of_other_data(newest, pack)
         meta = {"aigc": __version__, "spec": pack.spec.to_dict(), "config": config, "choices": dict(composed.choices),
-                "data": pack.fingerprint}  # fmt: skip
+                "data": pack.fingerprint, "files": dict(files)}  # fmt: skip
         first = trainer.steps and trainer.steps + 1  # what lies after it in old events is from a run that was cut off
         board = open_board(directory / "tensorboard", first_step=first) if config["preview"]["tensorboard"] else None
         guard = Guard(directory, pack, fresh=newest is None)
@@ -116,6 +106,33 @@ def _train(loop: Loop, run: Run, stop: StopRequest, at_end: Evaluator | None, co
         loop.recorder.close()
     code = stop.exit_code if status == "stopped" else 0
     return Outcome(status, step, minutes, figure, loop.grid, code, loop.total, use)
+
+
+def _device_of(config: Config) -> Device:
+    device = choose(config["device"], config["precision"], deterministic=config["trainer"]["deterministic"])
+    if slow_bf16(device):
+        warn("precision=bf16: this CPU has no bf16 instructions; expect it to be many times slower than fp32.")
+    return device
+
+
+def _built(config: Config, directory: Path, pack: Pack, device: Device) -> tuple[Model, Config]:
+    """Build the model, upon a trained one where it wants that; return the config with that one's settings as well."""
+    stage = first_stages.open_first_stage(config, directory, pack.spec, warn)
+    if stage:
+        config = {**config, "model": stage.node}
+    torch.manual_seed(config["seed"])
+    try:
+        model: Model = bind("models", config["model"], "model")(pack.spec)
+        if stage:
+            stage.load_into(model)
+    except RuntimeError as error:
+        raise _without_memory(error, "building the model", config, device) or error from error
+    return model, config
+
+
+def _consulted(model: Model) -> Mapping[str, str]:
+    """Let the model read the files that it learns by; return what they were."""
+    return model.consult() if isinstance(model, Consults) else {}
 
 
 def _trainer_builder(model: Model, config: Config, total: int, device: Device) -> partial[Trainer]:

@@ -37,6 +37,7 @@ GROUPS = {  # folder -> table whose entries its presets name
 OTHERS = ("pair", "recipe")  # these name no entry
 DIGITS = Classes(tuple("0123456789"))
 SPECS = [DataSpec("image", (channels, side, side), condition=DIGITS) for channels, side in ((1, 28), (1, 32), (3, 64))]
+SPECS.append(DataSpec("image", (3, 64, 64), condition=DataSpec("image", (3, 64, 64))))
 
 
 def presets(group: str) -> list[str]:

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load as read_safetensors
 from safetensors.torch import save
 
-from aigc_cli.composing.compose import VERBS, compose
+from aigc_cli.composing.compose import compose
 from aigc_cli.composing.composition import configs_folder
 from aigc_cli.config import bind, load
 from aigc_cli.devices import Device
@@ -19,6 +19,7 @@ from aigc_cli.interfaces import (
     Batch,
     Classes,
     Compresses,
+    Consults,
     DataSpec,
     Encodes,
     Model,
@@ -31,6 +32,7 @@ from aigc_cli.interfaces import (
 )
 from aigc_cli.models import MODELS
 from aigc_cli.trainer import Trainer
+from tests.narrow_vgg import style_files
 
 # Overrides that make a preset small enough for a test; a preset that is missing here fails test_no_preset_is_left_out.
 UNET = ["model.denoiser.width=8", "model.denoiser.multipliers=[1,1]", "model.denoiser.blocks=1",
@@ -67,17 +69,21 @@ TINY = {
     "vqvae": ["model.encoder.width=8", "model.decoder.width=8", "model.codes=16", "model.code_size=4"],
     "vqvae_prior": ["model.network.width=16", "model.network.depth=2", "model.network.heads=2"],
     "super_resolution": ["model.network.width=8", "model.network.blocks=2"],
+    "pix2pix": ["model.generator.width=4", "model.critic.width=4", "model.critic.halvings=2"],
+    "fast_style": ["model.network.width=4", "model.network.blocks=1", "model.style_size=32"],
 }  # fmt: skip
 PARAMETERS = {
     "gan": 2.38e6, "dcgan": 6.34e6, "vae": 1.08e6, "vae_conv": 1.08e6, "ddpm": 35.7e6, "v_diffusion": 35.7e6,
     "edm": 35.7e6, "flow_matching": 35.7e6, "dit": 32.6e6, "denoising_diffusion_gan": 46.0e6,
     "latent_diffusion": 33.8e6, "beta_vae": 1.07e6,
     "autoencoder": 1.09e6, "autoencoder_conv": 1.08e6, "denoising_autoencoder": 1.09e6, "vqvae": 1.15e6,
-    "vqvae_prior": 6.17e6, "super_resolution": 1.37e6,
+    "vqvae_prior": 6.17e6, "super_resolution": 1.37e6, "pix2pix": 57.18e6, "fast_style": 1.68e6,
     "lsgan": 6.34e6, "wgan": 6.34e6, "wgan_gp": 6.34e6, "sngan": 6.34e6, "resnet_gan": 18.1e6, "stylegan2": 27.8e6,
     "vae_gan": 8.19e6,
 }  # fmt: skip
 FIRST_STAGES = {"vqvae_prior": "vqvae", "latent_diffusion": "vqvae"}  # what a preset builds upon
+FROM_PAIRS = {"pix2pix"}  # presets whose data come with pictures
+SIZES = {"fast_style": 32}  # pixels a side, where 16 are too few
 CPU = torch.device("cpu")
 
 
@@ -92,14 +98,19 @@ def able(*methods: str) -> list[tuple[str, bool]]:
     return [case for case in CASES if any(hasattr(kinds[case[0]], method) for method in methods)]
 
 
-def spec_for(channels: int = 1, size: int = 16) -> DataSpec:
-    return DataSpec("image", (channels, size, size), 256, Classes(("zero", "one", "two")))
+def spec_for(channels: int = 1, size: int = 16, preset: str = "") -> DataSpec:
+    shape = (channels, size, size)
+    condition = DataSpec("image", (3, size, size)) if preset in FROM_PAIRS else Classes(("zero", "one", "two"))
+    return DataSpec("image", shape, 256, condition)
 
 
 @functools.cache
 def composed(preset: str, conditional: bool = False, tiny: bool = True):
     extra = TINY[preset] if tiny else ["data=mnist"]  # a data set that no pair shrinks a model for
     extra = [*extra, "model.conditional=true"] if conditional else extra
+    if preset == "fast_style":
+        style, weights = style_files()
+        extra = [*extra, f"model.style={style}", f"model.weights={weights}"]
     stage = FIRST_STAGES.get(preset)
     config = compose("train", [f"model={preset}", *extra, *(["model.first_stage=trained"] if stage else [])]).config
     if stage:  # as a checkpoint's path is resolved: checkpoints/first_stages.py
@@ -107,9 +118,13 @@ def composed(preset: str, conditional: bool = False, tiny: bool = True):
     return config
 
 
-def build(preset: str, conditional: bool = False, size: int = 16) -> Model:
+def build(preset: str, conditional: bool = False) -> Model:
     torch.manual_seed(0)
-    return bind("models", composed(preset, conditional)["model"], "model")(spec_for(size=size))
+    spec = spec_for(size=SIZES.get(preset, 16), preset=preset)
+    model = bind("models", composed(preset, conditional)["model"], "model")(spec)
+    if isinstance(model, Consults):
+        model.consult()
+    return model
 
 
 def trainer_of(preset: str, conditional: bool = False, **changes) -> Trainer:
@@ -122,9 +137,13 @@ def trainer_of(preset: str, conditional: bool = False, **changes) -> Trainer:
     return Trainer(model, optimizers, lambda step: 1.0, Device(CPU, precision), **{**settings, **changes})
 
 
-def batch(step: int, size: int = 4) -> Batch:
+def batch(step: int, size: int = 4, preset: str = "") -> Batch:
     generator = torch.Generator().manual_seed(step)
-    x = torch.randint(256, (size, 1, 16, 16), generator=generator, dtype=torch.uint8)
+    side = SIZES.get(preset, 16)
+    x = torch.randint(256, (size, 1, side, side), generator=generator, dtype=torch.uint8)
+    if preset in FROM_PAIRS:
+        source = torch.randint(256, (size, 3, side, side), generator=generator, dtype=torch.uint8)
+        return Batch(x, source, torch.tensor(step))
     return Batch(x, torch.arange(size) % 3, torch.tensor(step))
 
 
@@ -132,15 +151,15 @@ def labels(model: Model, n: int) -> torch.Tensor | None:
     return torch.arange(n) % 3 if model.conditional else None
 
 
-def use(model: Model) -> None:
+def use(model: Model, preset: str = "") -> None:
     """Let a model do what previews ask of it."""
-    x, condition, generator = batch(9, 2).x, labels(model, 2), torch.Generator().manual_seed(0)
+    given, generator = batch(9, 2, preset), torch.Generator().manual_seed(0)
     if isinstance(model, Samples):
-        model.sample(2, condition, generator=generator)
+        model.sample(2, labels(model, 2), generator=generator)
     if isinstance(model, Reconstructs):
-        model.reconstruct(x, condition)
+        model.reconstruct(given.x, labels(model, 2))
     if isinstance(model, Transforms):
-        model.transform(model.given(x, condition, generator=generator), generator=generator)
+        model.transform(model.given(given.x, given.condition, generator=generator), generator=generator)
 
 
 def assert_equal_states(one, other, path: str = "") -> None:
@@ -168,9 +187,11 @@ def test_no_preset_is_left_out():
 def test_full_size_has_its_papers_parameters(preset):
     colour = {preset: (3, 64, 64) for preset, node in NODES.items() if node["name"] in ("gan", "vae_gan")}
     colour |= {preset: (3, 32, 32) for preset in ("ddpm", "vqvae", "super_resolution")}
+    colour |= {preset: (3, 256, 256) for preset in ("pix2pix", "fast_style")}
     shape = (1, 32, 32) if preset == "gan" else colour.get(preset, (1, 32, 32))
+    condition = DataSpec("image", shape) if preset in FROM_PAIRS else None
     with torch.device("meta"):
-        model = bind("models", composed(preset, tiny=False)["model"], "model")(DataSpec("image", shape))
+        model = bind("models", composed(preset, tiny=False)["model"], "model")(DataSpec("image", shape, 256, condition))
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(PARAMETERS[preset], rel=0.02)
 
 
@@ -269,19 +290,21 @@ def test_first_stages_keep_their_word(preset, conditional):
 
 @pytest.mark.parametrize(("preset", "conditional"), able("transform"))
 def test_transforms_lead_from_their_source_to_the_data(preset, conditional):
-    model, x = build(preset, conditional).eval(), batch(0).x
+    model, data = build(preset, conditional).eval(), batch(0, preset=preset)
     assert isinstance(model, Transforms)
-    one, other = (model.given(x, None, generator=torch.Generator().manual_seed(1)) for _ in range(2))
+    one, other = (model.given(data.x, data.condition, generator=torch.Generator().manual_seed(1)) for _ in range(2))
     assert torch.equal(one, other)
-    assert one.shape == (len(x), *model.source.shape)
+    assert one.shape == (len(data.x), *model.source.shape)
     assert one.dtype == torch.uint8
-    made = model.transform(one, generator=torch.Generator().manual_seed(2))
-    assert made.shape == x.shape
-    assert made.dtype == x.dtype
-    assert model.verb in VERBS
+    state = torch.get_rng_state()
+    made, again = (model.transform(one, generator=torch.Generator().manual_seed(2)) for _ in range(2))
+    assert torch.equal(made, again)
+    assert torch.equal(state, torch.get_rng_state())
+    assert made.shape == data.x.shape
+    assert made.dtype == data.x.dtype
     if isinstance(model, AnySize):
         taller = torch.cat([one, one], dim=2)
-        assert model.transform(taller, generator=torch.Generator()).shape[2] == 2 * x.shape[2]
+        assert model.transform(taller, generator=torch.Generator()).shape[2] == 2 * data.x.shape[2]
 
 
 @pytest.mark.parametrize(("preset", "conditional"), CASES)
@@ -292,7 +315,7 @@ def test_a_phase_moves_only_what_it_owns(preset, conditional):
         trainer.phases = (phase,)
         before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
         trainer.steps = phase.every - 1
-        trainer.step(batch(0))
+        trainer.step(batch(0, preset=preset))
         owned = set(map(id, phase.params))
         for name, parameter in trainer.model.named_parameters():
             if id(parameter) not in owned:
@@ -306,7 +329,7 @@ def test_every_trainable_parameter_learns(preset, conditional):
     trainer = trainer_of(preset, conditional)
     before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
     for step in range(6):
-        trainer.step(batch(step))
+        trainer.step(batch(step, preset=preset))
     still = [name for name, p in trainer.model.named_parameters() if torch.equal(p, before[name])]
     assert still == [name for name, p in trainer.model.named_parameters() if not p.requires_grad]
 
@@ -317,29 +340,29 @@ def test_resume_equals_never_stopping(preset, conditional, precision):
     changes = {"ema": 0.9, "accumulate": 2, "clip": 1.0, "precision": precision}
     whole, first, second = (trainer_of(preset, conditional, **changes) for _ in range(3))
     for step in range(5):
-        whole.step(batch(step))
+        whole.step(batch(step, preset=preset))
     for step in range(3):
-        first.step(batch(step))
+        first.step(batch(step, preset=preset))
     file = io.BytesIO()
     torch.save(first.state_dict(), file)
     file.seek(0)
     second.load_state_dict(torch.load(file, weights_only=True))
     for step in range(3, 5):
         with second.sampling() as model:  # a preview in between disturbs nothing
-            use(model)
-        second.step(batch(step))
+            use(model, preset)
+        second.step(batch(step, preset=preset))
     with whole.sampling(), second.sampling():
         pass  # both fit the average's batch statistics anew
     assert_equal_states(second.state_dict(), whole.state_dict())
 
 
-SEVERAL = ("gan", "dcgan", "denoising_diffusion_gan")  # losses that pull at each other
+SEVERAL = ("gan", "dcgan", "denoising_diffusion_gan", "pix2pix")  # losses that pull at each other
 
 
 @pytest.mark.parametrize("preset", [name for name in TINY if name not in (*SEVERAL, "beta_vae")])
 def test_models_with_one_loss_learn_one_batch(preset):
     trainer = trainer_of(preset)
-    losses = [float(next(iter(trainer.step(batch(0)).values()))) for _ in range(60)]
+    losses = [float(next(iter(trainer.step(batch(0, preset=preset)).values()))) for _ in range(60)]
     assert sum(losses[-10:]) < sum(losses[:10])
 
 
@@ -357,7 +380,7 @@ def test_weights_travel_as_safetensors(preset):
 def test_nothing_in_a_step_waits_for_the_device(preset, monkeypatch):
     """Reading a value back stalls a GPU; on a CPU it can at least be forbidden."""
     trainer = trainer_of(preset, ema=0.9)
-    trainer.step(batch(0))
+    trainer.step(batch(0, preset=preset))
 
     def refuse(*_: object) -> None:
         raise AssertionError("a tensor was read back inside a step")
@@ -365,6 +388,6 @@ def test_nothing_in_a_step_waits_for_the_device(preset, monkeypatch):
     for name in ("item", "tolist", "__bool__", "__float__", "__int__", "numpy"):
         monkeypatch.setattr(torch.Tensor, name, refuse)
     try:
-        trainer.step(batch(1))
+        trainer.step(batch(1, preset=preset))
     finally:
         monkeypatch.undo()

@@ -20,7 +20,7 @@ from aigc_cli import checkpoints
 from aigc_cli.cli import main
 from aigc_cli.config import bind
 from aigc_cli.interfaces import Classes, DataSpec
-from aigc_cli.pictures.rows import interleave
+from aigc_cli.pictures.previews import stacked
 from aigc_cli.samplers import SAMPLERS
 
 MLP = {"name": "mlp", "widths": [8], "activation": "relu", "normalisation": "none", "dropout": 0.0}
@@ -258,8 +258,12 @@ def test_the_plane_of_a_conditional_model_shows_one_class(tmp_path, monkeypatch,
 
 
 def test_rows_of_data_over_rows_of_reconstructions():
-    upper, lower = np.arange(5), -np.arange(5)
-    assert interleave([upper[:, None], lower[:, None]], 3)[:, 0].tolist() == [0, 1, 2, 0, -1, -2, 3, 4, 0, -3, -4, 0]
+    upper = np.arange(5).reshape(5, 1, 1, 1)
+    assert stacked([upper, -upper], 3).flatten().tolist() == [0, 1, 2, 0, -1, -2, 3, 4, 0, -3, -4, 0]
+    small_and_grey, large = np.arange(4).reshape(1, 1, 2, 2), np.full((1, 3, 4, 4), 9)
+    above, below = stacked([small_and_grey, large], 1)
+    assert above[2].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+    assert (below == 9).all()
 
 
 def glyphs_node(cache: Path) -> dict:

@@ -42,13 +42,18 @@ def read_spec(checkpoint: Checkpoint) -> DataSpec:
     plain = checkpoint.meta.get("spec")
     try:
         spec = DataSpec.from_dict(plain)  # type: ignore[arg-type]
-        sound = all(type(size) is int and size > 0 for size in (*spec.shape, spec.levels)) and spec.levels <= 1 << 16
-        sound = sound and all(isinstance(name, str) for name in (spec.condition.names if spec.condition else ()))
-        if sound and 0 < math.prod(spec.shape) <= LARGEST_SAMPLE and spec.kind in ("image", "audio", "text"):
+        if _sound(spec) and (not isinstance(spec.condition, DataSpec) or _sound(spec.condition)):
             return spec
     except (KeyError, TypeError, ValueError, AttributeError):
         pass
     raise CheckpointError(f"{checkpoint.path}: its spec describes no data that aigc knows: {str(plain)[:200]}")
+
+
+def _sound(spec: DataSpec) -> bool:
+    """Tell whether a spec describes data of a size that a model can have."""
+    sizes = all(type(size) is int and size > 0 for size in (*spec.shape, spec.levels)) and spec.levels <= 1 << 16
+    named = all(isinstance(name, str) for name in spec.class_names) and spec.kind in ("image", "audio", "text")
+    return sizes and named and 0 < math.prod(spec.shape) <= LARGEST_SAMPLE
 
 
 def _config(checkpoint: Checkpoint) -> Mapping[str, Any]:

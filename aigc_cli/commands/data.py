@@ -58,10 +58,11 @@ def _megabytes(pack: Pack) -> str:
 def _description(pack: Pack) -> list[str]:
     """Return lines: what a sample is, how many there are, what could not be used."""
     about = pack.about
-    shape = "x".join(map(str, about["shape"]))
-    lines = [f"  samples:  {about['kind']} {shape}, {about['levels']} levels"]
+    lines = [f"  samples:  {_said(about)}"]
+    if about.get("source"):
+        lines.append(f"  from:     {_said(about['source'])}")
     for split, count in pack.counts.items():
-        labels = pack.split(split)[1]
+        labels = None if about.get("source") else pack.split(split)[1]
         counted = np.bincount(labels, minlength=len(about["classes"])) if labels is not None else []
         classes = ", ".join(f"{name} {number:,}" for name, number in zip(about["classes"] or (), counted, strict=True))
         lines.append(f"  {split + ':':<10}{count:,}{' (' + classes + ')' if classes else ''}")
@@ -74,6 +75,10 @@ def _description(pack: Pack) -> list[str]:
     return lines
 
 
+def _said(about: Mapping[str, Any]) -> str:
+    return f"{about['kind']} {'x'.join(map(str, about['shape']))}, {about['levels']} levels"
+
+
 def _verify(pack: Pack) -> None:
     if damaged := pack.damage():
         raise DataError(f"{pack.path}: {', '.join(damaged)} differ from their checksums. Remove the folder.")
@@ -81,19 +86,23 @@ def _verify(pack: Pack) -> None:
 
 
 def _draw(pack: Pack, path: Path, n: int, seed: int) -> Path:
-    """Write a grid of training samples, by class in turn where there are labels."""
-    from aigc_cli.pictures.previews import default_columns, save_grid
+    """Write a grid of training samples: by class in turn where there are labels, below their sources if any."""
+    from aigc_cli.pictures.previews import default_columns, save_grid, stacked
 
-    samples, labels = pack.split("train")
+    samples, condition = pack.split("train")
     order = np.random.default_rng(seed).permutation(len(samples))
     columns = None
-    if labels is not None:
-        present = np.unique(labels)
+    if condition is not None and not pack.about.get("source"):
+        present = np.unique(condition)
         columns = default_columns(min(n, len(order)), len(present))
-        order = _in_turn(order, labels, len(present))
+        order = _in_turn(order, condition, len(present))
     picked = order[:n]
+    pictures = samples[picked]
+    if condition is not None and pack.about.get("source"):
+        columns = default_columns(2 * len(picked))
+        pictures = stacked([condition[picked], pictures], columns)
     try:
-        save_grid(samples[picked], path, columns=columns)
+        save_grid(pictures, path, columns=columns)
     except OSError as error:
         raise DataError(f"output: cannot write {path} ({error.strerror}). Type output= and another folder.") from None
     return path

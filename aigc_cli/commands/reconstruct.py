@@ -49,8 +49,8 @@ def reconstruct(
 
     from aigc_cli.devices import explaining_memory
     from aigc_cli.pictures.placing import put_in_place
-    from aigc_cli.pictures.previews import default_columns, grid, save_image
-    from aigc_cli.pictures.rows import interleave, shown
+    from aigc_cli.pictures.previews import default_columns, grid, save_image, stacked
+    from aigc_cli.pictures.rows import shown
 
     inputs = chosen(opened, config)
     rows: tuple[list, list] = ([], [])
@@ -62,7 +62,7 @@ def reconstruct(
     import numpy as np
 
     columns = min(default_columns(2 * len(inputs)), len(inputs))
-    page = grid(interleave([np.concatenate(row) for row in rows], columns), columns)
+    page = grid(stacked([np.concatenate(row) for row in rows], columns), columns)
     about = {"step": str(opened.checkpoint.step), "config": json.dumps(opened.trained, sort_keys=True)}
     with writing_at(target), put_in_place(target) as place:
         save_image(page, place.aside, metadata=about)

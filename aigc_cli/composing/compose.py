@@ -27,6 +27,8 @@ VERBS = {
     "anomaly": "aigc_cli.commands.anomaly:anomaly",
     "denoise": "aigc_cli.commands.denoise:denoise",
     "upscale": "aigc_cli.commands.upscale:upscale",
+    "translate": "aigc_cli.commands.translate:translate",
+    "stylize": "aigc_cli.commands.stylize:stylize",
 }
 SIGNED = {"data": "datasets", "optimizer": "optimizers", "schedule": "schedules"}  # tables that need no torch
 # Keys of these nodes that are not the callable's: they are checked where they are used.

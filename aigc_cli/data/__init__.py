@@ -14,11 +14,13 @@ DATASETS: dict[str, str] = {
     "cifar10": "aigc_cli.data.cifar:Cifar10",
     "celeba": "aigc_cli.data.celeba:CelebA",
     "image_folder": "aigc_cli.data.image_folder:ImageFolder",
+    "picture_pairs": "aigc_cli.data.picture_pairs:PicturePairs",
 }
 
 AUGMENTS: dict[str, str] = {
     "flip": "aigc_cli.data.augment:flip",
     "crop": "aigc_cli.data.augment:crop",
+    "jitter": "aigc_cli.data.augment:jitter",
     "rotate": "aigc_cli.data.augment:rotate",
     "scale": "aigc_cli.data.augment:scale",
     "colour": "aigc_cli.data.augment:colour",

@@ -21,6 +21,7 @@ from aigc_cli.randomness import mix
 Augment: TypeAlias = Callable[[Tensor, Tensor, DataSpec], Tensor]
 
 LARGEST_SHIFT = 1 / 8  # of a side
+JITTER = 286 / 256  # of the size
 LARGEST_ANGLE = 10.0  # degrees
 LARGEST_SCALING = 0.1  # 0.9 to 1.1 of the size
 LARGEST_COLOURING = 0.2  # 0.8 to 1.2 of brightness, contrast, saturation
@@ -46,6 +47,14 @@ def crop(x: Tensor, keys: Tensor, spec: DataSpec) -> Tensor:
         shape[dimension] = side
         x = x.gather(dimension, place.view(shape).expand_as(x))
     return x
+
+
+def jitter(x: Tensor, keys: Tensor, spec: DataSpec) -> Tensor:
+    """Enlarge by 286 / 256 and cut a window of the old size out, anywhere: arXiv:1611.07004, Section 6.2."""
+    shrink = 1 / JITTER
+    place = torch.stack([_around_zero(keys, 0), _around_zero(keys, 1)], dim=1) * (1 - shrink)
+    zoom = (shrink * torch.eye(2, device=x.device)).expand(len(x), 2, 2)
+    return _resampled(x, zoom, place)
 
 
 def rotate(x: Tensor, keys: Tensor, spec: DataSpec) -> Tensor:
@@ -108,9 +117,9 @@ def _per_sample(values: Tensor) -> Tensor:
     return values[:, None, None, None]
 
 
-def _resampled(x: Tensor, matrix: Tensor) -> Tensor:
-    """Move pixels by 2x2 matrices (B, 2, 2), about the middle."""
-    theta = F.pad(matrix, (0, 1))
+def _resampled(x: Tensor, matrix: Tensor, shift: Tensor | None = None) -> Tensor:
+    """Move pixels by 2x2 matrices (B, 2, 2), about the middle, then by shifts (B, 2) in halves of a side."""
+    theta = F.pad(matrix, (0, 1)) if shift is None else torch.cat([matrix, shift[:, :, None]], dim=2)
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
     moved = F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return moved.round().to(x.dtype)

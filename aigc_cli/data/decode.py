@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
@@ -33,28 +35,64 @@ def read_picture(
     file: Path | str | BinaryIO, channels: int, size: int, fit: Fit = "crop", crop: int | None = None
 ) -> NDArray[np.uint8]:
     """Return (channels, size, size); Rejected says why not. crop: take the middle square of so many pixels first."""
+    with opened(file) as picture:
+        return _samples(picture, channels, size, fit, crop)
+
+
+def read_halves(
+    file: Path, channels: tuple[int, int], size: int, fit: Fit
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the left and the right half of a picture, (channels, size, size) each."""
+    with opened(file) as picture:
+        whole = _upright(picture)
+        width, height = whole.size
+        if width % 2:
+            raise Rejected(f"{width} pixels wide, an odd number: no two pictures of one size side by side")
+        boxes = ((0, 0, width // 2, height), (width // 2, 0, width, height))
+        halves = [whole.crop(box) for box in boxes]
+        left, right = (_array(_resized(_eight_bit(half, count), size, fit, None))
+                       for half, count in zip(halves, channels, strict=True))  # fmt: skip
+        return left, right
+
+
+def picture_size(file: Path) -> tuple[int, int]:
+    """Return the width and height of a picture as it is to be looked at, from its head alone."""
+    with opened(file) as picture:
+        width, height = picture.size
+        try:
+            turned = picture.getexif().get(ORIENTATION, 1) in range(5, 9)
+        except DAMAGED:
+            turned = False
+        return (height, width) if turned else (width, height)
+
+
+def upright(picture: Image.Image, channels: int) -> Image.Image:
+    """Return an opened picture of whatever kind as it is to be looked at, in mode L or RGB."""
+    return _eight_bit(_upright(picture), channels)
+
+
+@contextlib.contextmanager
+def opened(file: Path | str | BinaryIO) -> Iterator[Image.Image]:
+    """Lend a picture; whatever is wrong with it becomes Rejected."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(file, formats=FORMATS) as picture:
-                return _samples(picture, channels, size, fit, crop)
+                width, height = picture.size
+                if width * height > MAX_PIXELS:
+                    raise Rejected(f"{width}x{height} pixels, more than {MAX_PIXELS:,}")
+                yield picture
         except DAMAGED as error:
             raise Rejected(_reason(file, error)) from None
 
 
 def read_whole(file: Path | str | BinaryIO, channels: int, most: int) -> NDArray[np.uint8]:
     """Return (channels, height, width) at the picture's own size, of at most so many pixels; Rejected says why not."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            with Image.open(file, formats=FORMATS) as picture:
-                if picture.width * picture.height > most:
-                    raise Rejected(f"{picture.width}x{picture.height} pixels, more than {most:,}")
-                array = np.asarray(_eight_bit(_upright(picture), channels))
-        except DAMAGED as error:
-            raise Rejected(_reason(file, error)) from None
+    with opened(file) as picture:
+        if picture.width * picture.height > most:
+            raise Rejected(f"{picture.width}x{picture.height} pixels, more than {most:,}")
+        array = np.asarray(upright(picture, channels))
     return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
@@ -65,16 +103,18 @@ def is_picture(head: bytes) -> bool:
 
 def _samples(picture: Image.Image, channels: int, size: int, fit: Fit, crop: int | None) -> NDArray[np.uint8]:
     width, height = picture.size
-    if width * height > MAX_PIXELS:
-        raise Rejected(f"{width}x{height} pixels, more than {MAX_PIXELS:,}")
     if picture.format in ("JPEG", "MPO") and crop is None:
         # JPEG halves its size while decoding, many times faster; twice the final size keeps the resampling sharp.
         target = 2 * size * max(width, height) // min(width, height) if fit == "crop" else 2 * size
         mode = "L" if channels == 1 and picture.mode in ("L", "RGB") else None
         picture.draft(mode, (target, target))  # type: ignore[arg-type]
-    picture = _resized(_eight_bit(_upright(picture), channels), size, fit, crop)
+    return _array(_resized(upright(picture, channels), size, fit, crop))
+
+
+def _array(picture: Image.Image) -> NDArray[np.uint8]:
+    """Return (C, H, W)."""
     array = np.asarray(picture)
-    return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
+    return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
 def _upright(picture: Image.Image) -> Image.Image:

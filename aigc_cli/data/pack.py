@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from aigc_cli.config import bind
 from aigc_cli.data import PIPELINE, check_pipeline
 from aigc_cli.data.packing import too_many, write_pack
-from aigc_cli.data.source import Source
+from aigc_cli.data.source import Source, array_shapes
 from aigc_cli.errors import DataError
 from aigc_cli.files import atomic_write, file_digest
 
@@ -34,7 +34,7 @@ SMALL = 1000  # training pictures, below which advice is due
 
 @dataclass(frozen=True)
 class Pack:
-    """Decoded data on the disk: `<split>.samples`, `<split>.labels`, rejected.jsonl, meta.json."""
+    """Decoded data on the disk: `<split>.samples`, `.labels` or `.sources`, rejected.jsonl, meta.json."""
 
     about: Mapping[str, Any]  # the spec in DataSpec.to_dict's form
     path: Path
@@ -51,14 +51,19 @@ class Pack:
 
         return DataSpec.from_dict(self.about)
 
-    def split(self, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
-        """Return samples (N, *shape), mapped from the disk, and labels (N,) where there are any."""
-        shape = (self.counts[name], *self.about["shape"])
-        file = self.path / f"{name}.samples"
-        # Copy on write: torch warns of arrays that cannot be written. An empty file cannot be mapped.
-        samples = np.memmap(file, np.uint8, "c", shape=shape) if shape[0] else np.empty(shape, np.uint8)
+    def split(self, name: str) -> tuple[NDArray[np.uint8], NDArray | None]:
+        """Return samples (N, *shape), and what comes with them: labels (N,) int64, or sources (N, *their shape)."""
+        arrays = {each: self._mapped(name, each, shape) for each, shape in array_shapes(self.about).items()}
         labels = self.path / f"{name}.labels"
-        return samples, np.fromfile(labels, np.int64) if labels.exists() else None
+        condition = np.fromfile(labels, np.int64) if labels.exists() else arrays.get("sources")
+        return arrays["samples"], condition
+
+    def _mapped(self, split: str, array: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Map an array from the disk, copy on write: torch warns of arrays that cannot be written."""
+        whole = (self.counts[split], *shape)
+        if not whole[0]:  # an empty file cannot be mapped
+            return np.empty(whole, np.uint8)
+        return np.memmap(self.path / f"{split}.{array}", np.uint8, "c", shape=whole)
 
     def rejections(self) -> list[tuple[str, str]]:
         """Return (path, reason) of what could not be used."""
@@ -136,7 +141,8 @@ def read_pack(path: Path, fingerprint: str) -> Pack | None:
 def _packed(source: Source, path: Path, fingerprint: str, settings: Mapping[str, Any], progress: bool) -> Pack:
     """Pack aside and rename, so that a pack is whole or is not there."""
     contents, spec = source.contents(), source.spec()
-    needed = math.prod(spec["shape"]) * sum(len(split.keys) for split in contents.splits.values())
+    each = sum(math.prod(shape) for shape in array_shapes(spec).values())  # bytes
+    needed = each * sum(len(split.keys) for split in contents.splits.values())
     free = shutil.disk_usage(path.parent).free
     if needed > free:
         raise DataError(f"data.cache: '{path.parent}' has {free / 1e6:,.0f} MB left, and {needed / 1e6:,.0f} MB are "

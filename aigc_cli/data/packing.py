@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from aigc_cli.data.folders import shown
-from aigc_cli.data.source import OUTSIDE, Contents, Key, Reader, Rejected, Source
+from aigc_cli.data.source import OUTSIDE, Contents, Key, Reader, Rejected, Source, array_shapes
 from aigc_cli.errors import DataError
 from aigc_cli.files import sync
 
@@ -32,7 +33,8 @@ CHUNK_BYTES, CHUNK_SAMPLES = 8 * 2**20, 128  # what a worker decodes at a time; 
 NAMED = 3  # rejected files that an error names
 
 Bad: TypeAlias = tuple[str, str]  # (path, reason)
-Chunk: TypeAlias = tuple[NDArray[np.uint8], list[int], list[Bad]]  # samples, which of the keys they are, the rejected
+Rows: TypeAlias = dict[str, NDArray[np.uint8]]  # array -> rows: samples, and of pairs sources
+Chunk: TypeAlias = tuple[Rows, list[int], list[Bad]]  # rows, which of the keys they are, the rejected
 
 
 @dataclass
@@ -50,20 +52,22 @@ def write_pack(
     """Write every split's samples and labels, and the list of the rejected; OSError where the disk refuses."""
     packed = Packed(rejected=[(shown(path), reason) for path, reason in contents.rejected])
     total = sum(len(split.keys) for split in contents.splits.values()) + len(packed.rejected)
-    quiet = not progress or not sys.stderr.isatty()
+    quiet, arrays = not progress or not sys.stderr.isatty(), array_shapes(source.spec())
     with decoding(source, contents, workers) as decode, tqdm(
         total=total, desc=f"packing {source.name}", unit="sample", disable=quiet, leave=False, dynamic_ncols=True
     ) as bar:  # fmt: skip
         for name, split in contents.splits.items():
             kept = []
-            with Recorded(folder / f"{name}.samples") as file:
-                for start, keys, (samples, good, bad) in decode(name, split.keys):
-                    file.write(samples)
+            with contextlib.ExitStack() as stack:
+                files = {each: stack.enter_context(Recorded(folder / f"{name}.{each}")) for each in arrays}
+                for start, keys, (rows, good, bad) in decode(name, split.keys):
+                    for each, file in files.items():
+                        file.write(rows[each])
                     kept += [start + index for index in good]
                     packed.rejected += bad
                     too_many(packed.rejected, total, max_bad)
                     bar.update(len(keys))
-            packed.files[file.path.name] = file.about()
+            packed.files |= {file.path.name: file.about() for file in files.values()}
             packed.counts[name] = len(kept)
             if split.labels is not None:
                 with Recorded(folder / f"{name}.labels") as file:
@@ -121,22 +125,25 @@ class Recorded:
 class Decoder:
     """Decode chunks of keys; every split's reader is made once."""
 
-    def __init__(self, source: Source, shape: tuple[int, ...]) -> None:
-        self.source, self.shape = source, shape
+    def __init__(self, source: Source, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.source, self.shapes = source, shapes
         self.readers: dict[str, Reader] = {}
 
     def __call__(self, split: str, keys: Sequence[Key]) -> Chunk:
         if split not in self.readers:
             self.readers[split] = self.source.reader(split)
-        read, samples, good, bad = self.readers[split], np.empty((len(keys), *self.shape), np.uint8), [], []
+        read, good, bad = self.readers[split], [], []
+        rows = {name: np.empty((len(keys), *shape), np.uint8) for name, shape in self.shapes.items()}
         for index, key in enumerate(keys):
             try:
-                samples[len(good)] = read(key)
+                stored = read(key)
             except Rejected as reason:
-                bad.append((shown(str(key)), shown(str(reason))))
-            else:
-                good.append(index)
-        return samples[: len(good)], good, bad
+                bad.append((shown(str(key[0] if isinstance(key, tuple) else key)), shown(str(reason))))
+                continue
+            for array, row in zip(rows.values(), stored if isinstance(stored, tuple) else (stored,), strict=True):
+                array[len(good)] = row
+            good.append(index)
+        return {name: array[: len(good)] for name, array in rows.items()}, good, bad
 
 
 Decode: TypeAlias = Callable[[str, Sequence[Key]], Iterator[tuple[int, Sequence[Key], Chunk]]]
@@ -145,12 +152,12 @@ Decode: TypeAlias = Callable[[str, Sequence[Key]], Iterator[tuple[int, Sequence[
 @contextlib.contextmanager
 def decoding(source: Source, contents: Contents, workers: int) -> Iterator[Decode]:
     """Yield what decodes a split's keys chunk by chunk, in their order: in worker processes, if that is worth it."""
-    shape = tuple(source.spec()["shape"])
-    size = max(1, min(CHUNK_SAMPLES, CHUNK_BYTES // int(np.prod(shape))))
+    shapes = array_shapes(source.spec())
+    size = max(1, min(CHUNK_SAMPLES, CHUNK_BYTES // sum(map(math.prod, shapes.values()))))
     total = sum(len(split.keys) for split in contents.splits.values())
     workers = min(workers, 1 + total // FEW)  # a server's hundred cores would start longer than they decode
     if not (workers and total >= FEW and source.parallel) or multiprocessing.current_process().daemon:
-        decoder = Decoder(source, shape)
+        decoder = Decoder(source, shapes)
 
         def here(split: str, keys: Sequence[Key]) -> Iterator[tuple[int, Sequence[Key], Chunk]]:
             for start in range(0, len(keys), size):
@@ -159,7 +166,7 @@ def decoding(source: Source, contents: Contents, workers: int) -> Iterator[Decod
         yield here
         return
     spawn = multiprocessing.get_context("spawn")  # a forked child would inherit threads' locks
-    pool = ProcessPoolExecutor(workers, spawn, _start_worker, (source, shape))
+    pool = ProcessPoolExecutor(workers, spawn, _start_worker, (source, shapes))
     try:
         yield lambda split, keys: _in_pool(pool, split, keys, size, 2 * workers + 1)
     except BrokenProcessPool:
@@ -202,9 +209,9 @@ def _in_pool(
 _decoder: Decoder | None = None  # a worker's own
 
 
-def _start_worker(source: Source, shape: tuple[int, ...]) -> None:
+def _start_worker(source: Source, shapes: Mapping[str, tuple[int, ...]]) -> None:
     global _decoder
-    _decoder = Decoder(source, shape)
+    _decoder = Decoder(source, shapes)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends us
     threading.Thread(target=_die_with_parent, daemon=True).start()
 

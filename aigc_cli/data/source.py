@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 DECODING = 2  # raised when decoded samples change, so that old packs are not taken for new ones
 
-Key: TypeAlias = str | int  # names a sample within its split: a relative path, an index
-Reader: TypeAlias = Callable[[Any], NDArray[np.uint8]]  # key -> stored integers of the spec's shape
+Key: TypeAlias = str | int | tuple[str, str]  # names a sample within its split: a path, an index, a pair's two paths
+Stored: TypeAlias = NDArray[np.uint8] | tuple[NDArray[np.uint8], NDArray[np.uint8]]  # of pairs: sample and source
+Reader: TypeAlias = Callable[[Any], Stored]  # key -> stored integers of the spec's shape, and of its source's
 
 
 OUTSIDE = "lies in no class's sub-folder"  # why a picture has no label
@@ -68,6 +69,17 @@ def image_spec(channels: int, size: int, classes: Iterable[str] | None) -> dict[
     """Describe square pictures of 256 levels."""
     names = list(classes) if classes is not None else None
     return {"kind": "image", "shape": [channels, size, size], "levels": 256, "classes": names}
+
+
+def pair_spec(channels: int, source_channels: int, size: int) -> dict[str, Any]:
+    """Describe square pictures that come with pictures they were made from."""
+    return {**image_spec(channels, size, None), "source": image_spec(source_channels, size, None)}
+
+
+def array_shapes(spec: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Name the arrays that a pack holds of each split, with the shape of a row: samples, and the sources of pairs."""
+    source = spec.get("source")
+    return {"samples": tuple(spec["shape"])} | ({"sources": tuple(source["shape"])} if source else {})
 
 
 def digest(name: str, settings: Mapping[str, Any], files: Iterable[tuple[str, int, int]] = ()) -> str:

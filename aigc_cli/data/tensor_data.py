@@ -15,7 +15,7 @@ from aigc_cli.data import check_augments
 from aigc_cli.data.augment import Augment, sample_keys
 from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError, DataError
-from aigc_cli.interfaces import Batch
+from aigc_cli.interfaces import Batch, DataSpec
 from aigc_cli.randomness import mix
 
 SHARE_OF_MEMORY = 0.25  # of the machine's, which a data set may fill; larger ones stay on the disk
@@ -38,7 +38,7 @@ class TensorData:
     ) -> None:
         self.spec, self.batch_size, self.seed, self.device = pack.spec, batch_size, seed, device
         self.augments = _augments(augment, pack.spec.kind)
-        self._length = pack.counts[split]
+        self._length, self._pack = pack.counts[split], pack
         if self._length < batch_size:
             fitting = 2 ** int(math.log2(self._length)) if self._length else 1
             raise DataError(
@@ -46,10 +46,14 @@ class TensorData:
                 f"Type batch_size={fitting}, or give it more data."
             )
         self.batches_per_epoch = self._length // batch_size
-        samples, labels = pack.split(split)
+        samples, condition = pack.split(split)
         self.samples = _placed(torch.from_numpy(samples), device).flatten(1)
-        self.labels = None if labels is None else torch.from_numpy(labels).to(device)
         self._buffers = _Buffers(self.samples, batch_size, device)
+        self.labels, self._sources = None, None
+        if isinstance(self.spec.condition, DataSpec):
+            self._sources = _Buffers(_placed(torch.from_numpy(condition), device).flatten(1), batch_size, device)
+        elif condition is not None:
+            self.labels = torch.from_numpy(condition).to(device)
         self._epoch, self._order, self._device_order = -1, torch.empty(0), torch.empty(0)
 
     def __len__(self) -> int:
@@ -63,11 +67,16 @@ class TensorData:
         part = slice(number * self.batch_size, (number + 1) * self.batch_size)
         index = self._device_order[part]
         x = self._buffers.gather(self._order[part]).view(-1, *self.spec.shape)
+        condition = None if self.labels is None else self.labels.index_select(0, index)
+        if self._sources and isinstance(self.spec.condition, DataSpec):
+            condition = self._sources.gather(self._order[part]).view(-1, *self.spec.condition.shape)
         for name, augment in self.augments.items():
-            x = augment(x, sample_keys(self.seed, epoch, index, name), self.spec)
-        labels = None if self.labels is None else self.labels.index_select(0, index)
+            keys = sample_keys(self.seed, epoch, index, name)  # the same for both of a pair, so that they stay one
+            x = augment(x, keys, self.spec)
+            if condition is not None and isinstance(self.spec.condition, DataSpec):
+                condition = augment(condition, keys, self.spec.condition)
         # A filled tensor, because a copy from the host would make the GPU wait.
-        return Batch(x, labels, torch.full((), step, dtype=torch.int64, device=self.device))
+        return Batch(x, condition, torch.full((), step, dtype=torch.int64, device=self.device))
 
     def _shuffle(self, epoch: int) -> None:
         generator = torch.Generator().manual_seed(mix(self.seed, epoch))  # on the CPU: one order for all devices

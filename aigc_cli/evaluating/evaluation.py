@@ -138,14 +138,13 @@ class Evaluator:
     def _classify(self, samples: Tensor, asked: Tensor | None, found: Figures) -> None:
         from aigc_cli.metrics import class_statistics
 
-        assert self.pack.spec.condition is not None
         _, logits = self._look_at(samples, "classifier")
         assert logits is not None
         if "inception_score" in self.wishes.metrics:
             found.values["inception_score"] = class_statistics.inception_score(logits)
         if "labels" in self.wishes.metrics:
             shares = class_statistics.class_shares(logits)
-            found.shares = dict(zip(self.pack.spec.condition.names, shares, strict=True))
+            found.shares = dict(zip(self.pack.spec.class_names, shares, strict=True))
             found.values["class_entropy"] = class_statistics.class_entropy(shares)
             found.values["confident"] = float((logits.softmax(1).amax(1) > 0.9).float().mean())
             if asked is not None:

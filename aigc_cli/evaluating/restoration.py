@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from aigc_cli.interfaces import Model, Reconstructs, Transforms
 from aigc_cli.metrics.fidelity import psnr, ssim
+from aigc_cli.pictures.rows import told
 from aigc_cli.randomness import mix
 
 Parts = Iterator[tuple[Tensor, Tensor | None]]
@@ -29,7 +30,7 @@ def restoration(model: Any, parts: Parts, seed: int) -> dict[str, float]:
     found: dict[str, list[Tensor]] = {}
     levels = model.spec.levels
     for number, (x, labels) in enumerate(parts):
-        condition = labels if model.conditional else None
+        condition = told(model, labels)
         generator = torch.Generator(x.device).manual_seed(mix(seed, number))
         with torch.no_grad():
             if isinstance(model, Transforms):

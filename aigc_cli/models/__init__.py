@@ -8,6 +8,8 @@ MODELS = {
     "vae_gan": "aigc_cli.models.vae_gan:VAEGAN",
     "diffusion": "aigc_cli.models.diffusion:Diffusion",
     "denoising_diffusion_gan": "aigc_cli.models.denoising_diffusion_gan:DenoisingDiffusionGAN",
+    "pix2pix": "aigc_cli.models.translation:Pix2Pix",
+    "fast_style": "aigc_cli.models.style_transfer:FastStyle",
     "autoencoder": "aigc_cli.models.autoencoder:Autoencoder",
     "denoising_autoencoder": "aigc_cli.models.autoencoder:DenoisingAutoencoder",
     "vqvae": "aigc_cli.models.vqvae:VQVAE",

@@ -24,4 +24,7 @@ NETWORKS = {
     "unet": "aigc_cli.networks.unet:UNet",
     "time_critic": "aigc_cli.networks.time_critic:TimeCritic",
     "dit": "aigc_cli.networks.dit:DiT",
+    "encoder_decoder": "aigc_cli.networks.encoder_decoder:EncoderDecoder",
+    "patch": "aigc_cli.networks.patch:PatchCritic",
+    "residual_translator": "aigc_cli.networks.residual_translator:ResidualTranslator",
 }

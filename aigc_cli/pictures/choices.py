@@ -29,7 +29,7 @@ def sampling_settings(model: Model, name: str, function: Callable, settings: Map
 
 def choose_labels(labels: tuple[int | str, ...], spec: DataSpec, *, known: bool) -> list[int]:
     """Return the classes that take turns; none where none are known."""
-    names = spec.condition.names if spec.condition and known else ()
+    names = spec.class_names if known else ()
     if not names and labels:
         raise ConfigError(
             "label: this model was trained without labels. Leave label out, or train one: "

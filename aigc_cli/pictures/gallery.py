@@ -77,8 +77,8 @@ class Gallery:
     def next_idea(self) -> str:
         """Return settings that are worth typing next."""
         ideas, conditional = [], self.model.conditional
-        if self.spec.condition and conditional and not self.request.labels:
-            ideas.append(f"label={self.spec.condition.names[-1]}")
+        if self.spec.classes and conditional and not self.request.labels:
+            ideas.append(f"label={self.spec.class_names[-1]}")
         if isinstance(self.model, Renders):
             ideas += ["interpolate=true"] + ["manifold=true"] * (self._latent_shape() == (2,))
         done = [switch(self.request.kind)] if self.request.kind in FLAGS else []

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 def some_of(
     pack: Pack, n: int, *, seed: int, classes: Sequence[int] = (), split: str = "test"
 ) -> tuple[Tensor, Tensor | None]:
-    """Return up to n samples of a split, drawn by the seed, and their labels; only of `classes`, if any.
+    """Return up to n samples of a split, drawn by the seed, and what comes with them; only of `classes`, if any.
 
     Where nothing is held out at all, training data stand in.
     """
-    x, labels = pack.split(split if pack.counts[split] else "train")
-    among = np.arange(len(x)) if labels is None or not classes else np.flatnonzero(np.isin(labels, classes))
+    x, condition = pack.split(split if pack.counts[split] else "train")
+    among = np.arange(len(x)) if condition is None or not classes else np.flatnonzero(np.isin(condition, classes))
     if not len(among):
         raise ConfigError("label: no such data were held out from training. Train with more, or leave label out.")
     picked = np.sort(np.random.default_rng(seed).permutation(among)[:n])
-    chosen = None if labels is None else torch.from_numpy(np.array(labels[picked], np.int64))
+    chosen = None if condition is None else torch.from_numpy(np.array(condition[picked]))
     return torch.from_numpy(np.array(x[picked])), chosen
 
 

@@ -76,7 +76,7 @@ def from_data(config: Mapping[str, Any], trained: Mapping[str, Any], spec: DataS
         raise ConfigError(f"split: these data have no {split} samples. Type samples=FOLDER, or split=train.")
     x, labels = pack.split(split)
     names = [f"{split}/{index:05d}" for index in range(len(x))]
-    return Inputs(x, names, labels, spec.condition.names if spec.condition and labels is not None else ())
+    return Inputs(x, names, labels, spec.class_names if labels is not None else ())
 
 
 def from_folder(folder: Path, spec: DataSpec, most: int | None = None, leave_out: str = "") -> Inputs:
@@ -122,7 +122,7 @@ def refuse_none(found: Any, folder: Path) -> None:
 
 def as_known(found: Inputs, spec: DataSpec) -> Inputs:
     """Return a folder's pictures with its sub-folders' names read as the model's classes."""
-    known = spec.condition.names if spec.condition else ()
+    known = spec.class_names
     unknown = [name for name in found.classes if name not in known] if found.labels is not None else ["none"]
     if unknown:
         given = unknown[0] or "pictures beside them"

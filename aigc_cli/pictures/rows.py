@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +30,17 @@ def verb_of(model: Model) -> str | None:
     return "reconstruct" if isinstance(model, Reconstructs) else None
 
 
+def told(model: Any, condition: Tensor | None) -> Tensor | None:
+    """Return what a model is told beside its data: pictures that come with them, labels where it learns by label."""
+    return condition if model.conditional or not model.spec.classes else None
+
+
 def demonstration(
     model: Model, x: Tensor, labels: Tensor | None, *, seed: int, device: torch.device, chunk: int = 64
 ) -> list[Pictures]:
     """Return rows of pictures (N, C, H, W): given, made, aimed at, of what transforms; else data, reconstructions."""
     parts = [list(map(_on_cpu, part)) for part in _passes(model, x, labels, seed, device, chunk)]
-    rows = [shown_rows(column, model) for column in zip(*parts, strict=True)]
-    return [as_large(row, rows[-1]) for row in rows]
+    return [shown_rows(column, model) for column in zip(*parts, strict=True)]
 
 
 def _on_cpu(stored: Tensor) -> Tensor:
@@ -54,12 +57,13 @@ def _passes(
 
     for number, start in enumerate(range(0, len(x), chunk)):
         part = x[start : start + chunk].to(device)
-        condition = labels[start : start + chunk].to(device) if model.conditional and labels is not None else None
+        condition = None if labels is None else told(model, labels[start : start + chunk].to(device))
         generator = torch.Generator(device).manual_seed(mix(seed, number))
         with torch.no_grad():
             if isinstance(model, Transforms):
                 given = model.given(part, condition, generator=generator)
-                yield given, model.transform(given, generator=generator), part
+                made = model.transform(given, generator=generator)
+                yield (given, made) if torch.equal(given, part) else (given, made, part)
             else:
                 yield part, model.reconstruct(part, condition)
 
@@ -75,20 +79,3 @@ def shown(stored: Tensor, spec: DataSpec) -> Pictures:
     if spec.levels == 256:
         return array
     return (array.astype(np.float32) * (255 / (spec.levels - 1))).round().astype(np.uint8)
-
-
-def as_large(pictures: Pictures, like: Pictures) -> Pictures:
-    """Return pictures as high, wide and colourful as others: pixels are repeated, greys become colours of no hue."""
-    height, width = like.shape[2:]
-    rows = np.arange(height) * pictures.shape[2] // height
-    columns = np.arange(width) * pictures.shape[3] // width
-    larger = pictures[:, :, rows][:, :, :, columns]
-    return np.repeat(larger, like.shape[1], axis=1) if larger.shape[1] < like.shape[1] else larger
-
-
-def interleave(rows: Sequence[Pictures], columns: int) -> Pictures:
-    """Put each row of a series of pictures under that of the series before; last rows are filled up with black."""
-    count = math.ceil(len(rows[0]) / columns)
-    fill = ((0, count * columns - len(rows[0])), *((0, 0),) * (rows[0].ndim - 1))
-    padded = [np.pad(row, fill).reshape(count, columns, *row.shape[1:]) for row in rows]
-    return np.stack(padded, axis=1).reshape(-1, *rows[0].shape[1:])

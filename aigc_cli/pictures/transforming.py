@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,16 +20,16 @@ MOST_PIXELS = 1 << 22  # of a picture of any size: what a network makes of it fi
 
 
 def transform_folder(verb: str, config: Mapping[str, Any]) -> None:
-    """Write what the model of config["ckpt"] makes of each picture of config["samples"], under the same names."""
+    """Write what the model of config["ckpt"] makes of config["samples"], a picture or a folder, by the same names."""
     if config["samples"] is None:
-        raise ConfigError(f"samples: not set. It is: the folder of pictures to {verb}. Type samples=FOLDER.")
+        raise ConfigError(f"samples: not set. It is: a picture, or a folder of pictures, to {verb}. Type samples=PATH.")
     opened = open_model(config, "Transforms", f"does not {verb} pictures")
     if opened.model.verb != verb:
         raise ConfigError(f"ckpt: model '{opened.name}' does not {verb}. Type aigc {opened.model.verb} instead.")
     source = Path(config["samples"]).expanduser()
     folder, prefix = home_of(opened.checkpoint.path, verb)
-    target = Path(config["output"]).expanduser() if config["output"] else folder / f"{prefix}{source.resolve().name}"
-    if target.resolve() == source.resolve():
+    target = Path(config["output"]).expanduser() if config["output"] else folder / f"{prefix}{source.resolve().stem}"
+    if target.resolve() in (source.resolve(), source.resolve().parent if source.is_file() else source.resolve()):
         raise ConfigError(f"output: {target} is the folder that is read. Type another.")
     probe(target.parent)
 
@@ -51,38 +52,48 @@ def _made(opened: Opened, folder: Path, config: Mapping[str, Any]) -> Iterator[t
     from aigc_cli.pictures.rows import shown
 
     model, generator = opened.model, torch.Generator(opened.device).manual_seed(config["seed"])
-    for batch in _batches(_read(model, folder), config["batch_size"]):
+    for batch in _batches(_read(opened, folder), config["batch_size"]):
         given = torch.from_numpy(np.stack([picture for _, picture in batch])).to(opened.device)
         with torch.no_grad():
             made = shown(model.transform(given, generator=generator), model.spec)
         yield from zip([name for name, _ in batch], made, strict=True)
 
 
-def _read(model: Any, folder: Path) -> Iterator[tuple[str, Picture]]:
-    """Yield each picture as the model takes it, with the name that it gets; files that are none are told at the end."""
+def _read(opened: Opened, path: Path) -> Iterator[tuple[str, Picture]]:
+    """Yield each picture as the model takes it, with the name that it gets; what was cut or unreadable is told last."""
     from tqdm import tqdm
 
-    from aigc_cli.data.decode import read_picture, read_whole
-    from aigc_cli.data.folders import existing_folder, shown
+    from aigc_cli.data.decode import picture_size, read_picture, read_whole
+    from aigc_cli.data.folders import shown
     from aigc_cli.data.source import Rejected
     from aigc_cli.interfaces import AnySize
-    from aigc_cli.pictures.inputs import picture_files, refuse_none, tell_rejected
+    from aigc_cli.pictures.files import find_pictures
+    from aigc_cli.pictures.inputs import refuse_none, tell_rejected
 
-    root, (channels, _, side) = existing_folder(str(folder), "samples"), model.source.shape
+    model, fit = opened.model, opened.trained.get("data", {}).get("fit", "crop")
+    channels, height, width = model.source.shape
     rejected: list[str] = []
     used: set[str] = set()
-    for path in tqdm(picture_files(root), desc=model.verb, leave=False, disable=None, dynamic_ncols=True):
+    cut = 0
+    files = find_pictures(str(path), "samples")
+    for name, file in tqdm(files.items(), desc=model.verb, leave=False, disable=None, dynamic_ncols=True):
         try:
             if isinstance(model, AnySize):
-                picture = read_whole(root / path, channels, MOST_PIXELS)
+                picture = read_whole(file, channels, MOST_PIXELS)
             else:
-                picture = read_picture(root / path, channels, side)
+                picture = read_picture(file, channels, width, fit)
+                cut += picture_size(file) != (width, height)
         except Rejected as reason:
-            rejected.append(f"{shown(path)} ({reason})")
+            rejected.append(f"{shown(name)} ({reason})")
             continue
-        yield _name(path, used), picture
+        yield _name(name, used), picture
     tell_rejected(rejected)
-    refuse_none(used, folder)
+    if cut:
+        how = "their middle" if fit == "crop" else "padded"
+        print(
+            f"aigc: {cut} of the pictures were not {width}x{height}, as the model has learnt: {how}.", file=sys.stderr
+        )
+    refuse_none(used, path)
 
 
 def _batches(pictures: Iterator[tuple[str, Picture]], size: int) -> Iterator[list[tuple[str, Picture]]]:

@@ -48,17 +48,22 @@ class Run:
         directory: str | Path,
         *,
         restart: bool = False,
+        files: Mapping[str, str] | None = None,
         warn: Callable[[str], object] = print,
     ) -> Run:
-        """Create the run or continue it; call this once the config is known to be valid."""
+        """Create the run or continue it; call this once the config is known to be valid.
+
+        files: what the files were that settings name, {setting: digest}; a run goes on with the same ones only.
+        """
         directory = Path(directory)
         lock, aside = _claim(directory, restart)
         try:
             continues = (directory / "config.yaml").exists()
             if continues:
                 refuse_changes(directory, composed)
+                _refuse_other_files(directory, files or {})
             run = cls(directory, lock, aside, continues, warn)
-            atomic_write(directory / "config.yaml", _describe(composed))
+            atomic_write(directory / "config.yaml", _describe(composed, files or {}))
             run.checkpoints.mkdir(exist_ok=True)
             run.samples.mkdir(exist_ok=True)
         except OSError as error:
@@ -206,6 +211,17 @@ def refuse_changes(directory: Path, composed: Composed) -> None:
     )
 
 
+def _refuse_other_files(directory: Path, files: Mapping[str, str]) -> None:
+    """Raise ConfigError where a file that a setting names is not what the run began with."""
+    before = read_config(directory).get("files") or {}
+    for key, digest in files.items():
+        if before.get(key, digest) != digest:
+            raise ConfigError(
+                f"{key}: not what {directory} began with (digest {before[key][:12]}, now {digest[:12]}). To continue "
+                "the run, bring the old file back; to start afresh, add restart=true or a new name (name=...)."
+            )
+
+
 def _frozen(schedule: Mapping[str, Any]) -> dict[str, str]:
     """Say why the length of a run may not change once its learning rate falls over it."""
     name = schedule.get("name", "constant")
@@ -215,7 +231,7 @@ def _frozen(schedule: Mapping[str, Any]) -> dict[str, str]:
     return {"steps": reason, "epochs": reason}
 
 
-def _describe(composed: Composed) -> bytes:
+def _describe(composed: Composed, files: Mapping[str, str]) -> bytes:
     import yaml  # late: aigc --help reaches this module
 
     stored = {
@@ -224,7 +240,7 @@ def _describe(composed: Composed) -> bytes:
         "command": ["aigc", composed.verb, *composed.overrides],
         "choices": dict(composed.choices),
         "config": composed.config,
-    }
+    } | ({"files": dict(files)} if files else {})
     return yaml.safe_dump(stored, sort_keys=False, allow_unicode=True, width=120).encode()
 
 

@@ -171,7 +171,7 @@ def test_uniform_numbers_fill_the_interval_evenly_and_draws_are_independent():
 
 
 @pytest.mark.parametrize(("names", "message"), [
-    (["flop"], r"data\.augment: no 'flop' among the augments\. Did you mean 'flip'\? Names: flip, crop, rotate"),
+    (["flop"], r"data\.augment: no 'flop' among the augments\. Did you mean 'flip'\? Names: flip, crop, jitter"),
     (["color"], r"data\.augment: no 'color' among the augments\. Did you mean 'colour'\?"),
     (["flip", "crop", "flip"], r"data\.augment: flip is there twice"),
     ("flip", r"data\.augment: given 'flip' \(text\), allowed: list of texts"),

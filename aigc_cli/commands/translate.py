@@ -1,0 +1,26 @@
+"""Turn pictures into others, as learnt from pairs: `aigc translate ckpt=outputs/NAME samples=FOLDER`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge, Le
+
+from aigc_cli.pictures.transforming import transform_folder
+
+if TYPE_CHECKING:
+    from aigc_cli.composing.compose import Composed
+
+
+def translate(
+    run: Composed,
+    *,
+    ckpt: str | None,
+    samples: str | None,
+    output: str | None,
+    seed: Annotated[int, Ge(0), Le(2**63 - 1)],
+    device: str,
+    batch_size: Annotated[int, Ge(1), Le(4096)],
+) -> None:
+    """Write a folder's pictures translated."""
+    transform_folder("translate", run.config)

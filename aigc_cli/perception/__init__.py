@@ -1,0 +1,1 @@
+"""Compare pictures by what a network sees in them that was trained on photographs."""
