@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
 
-from aigc_cli.interfaces import Model, Samples
+from aigc_cli.abilities import Samples
+from aigc_cli.interfaces import Model
 
 REESTIMATION_BATCHES, REESTIMATION_SIZE = 8, 64
 

@@ -13,11 +13,12 @@ import torch
 from tqdm import tqdm
 
 from aigc_cli import checkpoints
+from aigc_cli.abilities import Samples
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.errors import TrainingError
 from aigc_cli.evaluating.measures import PREFIX
 from aigc_cli.guard import Guard
-from aigc_cli.interfaces import Model, Samples
+from aigc_cli.interfaces import Model
 from aigc_cli.pictures.held_out import some_of
 from aigc_cli.pictures.previews import default_columns, draw, save_grid, stacked
 from aigc_cli.pictures.rows import demonstration, verb_of

@@ -13,6 +13,7 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from aigc_cli import __version__, checkpoints
+from aigc_cli.abilities import Consults
 from aigc_cli.checkpoints import first_stages
 from aigc_cli.config import bind
 from aigc_cli.data.pack import Pack, advice
@@ -20,7 +21,7 @@ from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.devices import Device, choose, slow_bf16
 from aigc_cli.errors import ConfigError, TrainingError
 from aigc_cli.guard import Guard
-from aigc_cli.interfaces import Consults, Model
+from aigc_cli.interfaces import Model
 from aigc_cli.loop import Loop
 from aigc_cli.pictures.rows import verb_of
 from aigc_cli.recorder import Recorder, open_board

@@ -10,19 +10,11 @@ import torch
 from safetensors.torch import load as read_safetensors
 from safetensors.torch import save
 
-from aigc_cli.composing.compose import compose
-from aigc_cli.composing.composition import configs_folder
-from aigc_cli.config import bind, load
-from aigc_cli.devices import Device
-from aigc_cli.interfaces import (
+from aigc_cli.abilities import (
     AnySize,
-    Batch,
-    Classes,
     Compresses,
     Consults,
-    DataSpec,
     Encodes,
-    Model,
     Reconstructs,
     Renders,
     Samples,
@@ -30,6 +22,11 @@ from aigc_cli.interfaces import (
     Tokenises,
     Transforms,
 )
+from aigc_cli.composing.compose import compose
+from aigc_cli.composing.composition import configs_folder
+from aigc_cli.config import bind, load
+from aigc_cli.devices import Device
+from aigc_cli.interfaces import Batch, Classes, DataSpec, Model
 from aigc_cli.models import MODELS
 from aigc_cli.trainer import Trainer
 from tests.narrow_vgg import style_files

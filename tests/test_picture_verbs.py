@@ -17,7 +17,6 @@ from aigc_cli.commands.anomaly import area_under_curve
 from aigc_cli.commands.encode import plane_of
 from aigc_cli.data.pack import open_data
 from aigc_cli.interfaces import DataSpec
-from aigc_cli.pictures.rows import as_large
 from tests.test_sample import CLOTHES, DIFFUSION, GAN, MLP, VAE, glyphs_node, save_run, tiles
 
 AUTOENCODER = {"name": "autoencoder", "latent": 5, "reconstruction": "mse", "encoder": MLP, "decoder": MLP}
@@ -184,11 +183,6 @@ def test_pictures_of_any_size_are_enlarged(here):
     with Image.open("out/2.png") as made, Image.open("small/2.png") as given:
         near = np.asarray(given.resize((42, 20), Image.Resampling.BICUBIC)).astype(int)
         assert np.abs(np.asarray(made).astype(int) - near).mean() < 30  # a network of small weights adds little
-
-
-def test_smaller_and_grey_pictures_are_shown_beside_larger_ones():
-    small, like = np.arange(4, dtype=np.uint8).reshape(1, 1, 2, 2), np.zeros((1, 3, 4, 4), np.uint8)
-    assert as_large(small, like)[0, 2].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
 
 
 MISTAKES = {

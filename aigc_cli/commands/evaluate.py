@@ -68,12 +68,12 @@ def evaluate(
 def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
     import torch
 
+    from aigc_cli.abilities import Samples
     from aigc_cli.checkpoints import resolve
     from aigc_cli.checkpoints.restoring import restore
     from aigc_cli.devices import choose, explaining_memory
     from aigc_cli.evaluating.evaluation import Evaluator, Figures
     from aigc_cli.evaluating.report import write_to_run
-    from aigc_cli.interfaces import Samples
     from aigc_cli.pictures.choices import sampling_settings
     from aigc_cli.pictures.held_out import data_of
     from aigc_cli.pictures.opening import preset_of

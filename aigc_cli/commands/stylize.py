@@ -113,10 +113,10 @@ def _of_checkpoint(config: Mapping[str, Any]) -> tuple[Paint, str]:
     """Return what paints by a trained network, and the run's name."""
     import torch
 
+    from aigc_cli.abilities import AnySize, Transforms
     from aigc_cli.checkpoints import resolve
     from aigc_cli.checkpoints.restoring import restore
     from aigc_cli.devices import choose, explaining_memory
-    from aigc_cli.interfaces import AnySize, Transforms
     from aigc_cli.pictures.files import as_picture, as_stored
     from aigc_cli.pictures.opening import preset_of
 

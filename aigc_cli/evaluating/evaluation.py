@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aigc_cli.abilities import Bounds, Samples
 from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError, DataError
 from aigc_cli.evaluating.features import Features, open_features
 from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES, OF_MODEL, OF_SAMPLES, fewest
 from aigc_cli.evaluating.restoration import restoration, restores
 from aigc_cli.files import atomic_write
-from aigc_cli.interfaces import Bounds, Model, Samples
+from aigc_cli.interfaces import Model
 
 NEIGHBOURS = 500  # samples whose nearest training data are looked for
 LIKELY = 1000  # held-out data whose likelihood is bounded

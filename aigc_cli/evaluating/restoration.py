@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aigc_cli.interfaces import Model, Reconstructs, Transforms
+from aigc_cli.abilities import Reconstructs, Transforms
+from aigc_cli.interfaces import Model
 from aigc_cli.metrics.fidelity import psnr, ssim
 from aigc_cli.pictures.rows import told
 from aigc_cli.randomness import mix

@@ -14,7 +14,8 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from torch.nn import functional as F
 
-from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes, Tokenises
+from aigc_cli.abilities import Tokenises
+from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
 from aigc_cli.models.first_stage import FirstStage, Frozen
 from aigc_cli.models.suitability import count_classes
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from aigc_cli.abilities import Compresses
 from aigc_cli.errors import ConfigError
-from aigc_cli.interfaces import Compresses, DataSpec
+from aigc_cli.interfaces import DataSpec
 from aigc_cli.models.first_stage import FirstStage, Frozen
 
 LEAST_DEVIATION = 1e-4  # of a channel that a first stage leaves unused

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from aigc_cli.interfaces import Renders
+    from aigc_cli.abilities import Renders
 
 FRAME_MS = 50
 FRAMES_A_LEG = 15  # pictures from one random latent to the next: less than a second

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from aigc_cli.abilities import Renders, Revises, Samples
 from aigc_cli.errors import ConfigError
-from aigc_cli.interfaces import DataSpec, Model, Renders, Revises, Samples
+from aigc_cli.interfaces import DataSpec, Model
 from aigc_cli.pictures.animations import save_animation, walk
 from aigc_cli.pictures.choices import choose_labels, sampling_settings
 from aigc_cli.pictures.placing import put_in_place

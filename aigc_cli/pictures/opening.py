@@ -33,13 +33,13 @@ class Opened:
 
 
 def open_model(config: Mapping[str, Any], protocol: str, lacks: str) -> Opened:
-    """Open config["ckpt"] on config["device"]; a model without the protocol (of interfaces.py) is refused."""
+    """Open config["ckpt"] on config["device"]; a model without the protocol (of abilities.py) is refused."""
     mistakes: list[str] = []
     path = existing_checkpoint(config["ckpt"], mistakes)
     if mistakes:
         raise ConfigError("\n".join(mistakes))
 
-    from aigc_cli import interfaces
+    from aigc_cli import abilities
     from aigc_cli.checkpoints import resolve
     from aigc_cli.checkpoints.restoring import restore
     from aigc_cli.devices import choose
@@ -49,7 +49,7 @@ def open_model(config: Mapping[str, Any], protocol: str, lacks: str) -> Opened:
     checkpoint = resolve(path)
     name = preset_of(checkpoint)
     model = restore(checkpoint, device)
-    if not isinstance(model, getattr(interfaces, protocol)):
+    if not isinstance(model, getattr(abilities, protocol)):
         use = verb_of(model)
         raise ConfigError(f"ckpt: model '{name}' {lacks}." + (f" It can: aigc {use} ckpt={path}" if use else ""))
     if model.spec.kind != "image" or len(model.spec.shape) != 3 or model.spec.shape[0] not in (1, 3):

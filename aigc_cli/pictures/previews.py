@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from aigc_cli.interfaces import Samples
+    from aigc_cli.abilities import Samples
 
 TILE, GAP = 64, 2  # pixels: small pictures are enlarged to about TILE a side
 BACKGROUND = 48  # a dark grey, apart from black digits' ground and from white pictures

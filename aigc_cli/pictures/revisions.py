@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from aigc_cli.abilities import Revises
 from aigc_cli.data.decode import DAMAGED, FORMATS, read_picture
 from aigc_cli.data.source import Rejected
 from aigc_cli.errors import ConfigError
-from aigc_cli.interfaces import DataSpec, Revises
+from aigc_cli.interfaces import DataSpec
 from aigc_cli.pictures.request import Request
 
 STRENGTH = 0.6  # arXiv:2108.01073, Figure 3: from here on results look real, and still like what was given

@@ -21,7 +21,7 @@ Pictures = NDArray[np.uint8]
 
 def verb_of(model: Model) -> str | None:
     """Return the verb that shows best what a model is for; None for one that only others build upon."""
-    from aigc_cli.interfaces import Reconstructs, Samples, Transforms
+    from aigc_cli.abilities import Reconstructs, Samples, Transforms
 
     if isinstance(model, Samples):
         return "sample"
@@ -53,7 +53,7 @@ def _passes(
     """Yield what each chunk of data shows; each has its own generator, made from the seed and its number."""
     import torch
 
-    from aigc_cli.interfaces import Transforms
+    from aigc_cli.abilities import Transforms
 
     for number, start in enumerate(range(0, len(x), chunk)):
         part = x[start : start + chunk].to(device)

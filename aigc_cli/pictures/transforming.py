@@ -63,10 +63,10 @@ def _read(opened: Opened, path: Path) -> Iterator[tuple[str, Picture]]:
     """Yield each picture as the model takes it, with the name that it gets; what was cut or unreadable is told last."""
     from tqdm import tqdm
 
+    from aigc_cli.abilities import AnySize
     from aigc_cli.data.decode import picture_size, read_picture, read_whole
     from aigc_cli.data.folders import shown
     from aigc_cli.data.source import Rejected
-    from aigc_cli.interfaces import AnySize
     from aigc_cli.pictures.files import find_pictures
     from aigc_cli.pictures.inputs import refuse_none, tell_rejected
 
