@@ -15,6 +15,7 @@ from aigc_cli.pictures.opening import home_of, open_model, probe, short, writing
 if TYPE_CHECKING:
     from aigc_cli.composing.compose import Composed
     from aigc_cli.pictures.inputs import Inputs
+    from aigc_cli.pictures.opening import Opened
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -45,6 +46,15 @@ def reconstruct(
     target = target or folder / f"{prefix}reconstructions-step-{opened.checkpoint.step:08d}{of}.png"
     probe(target.parent)
 
+    inputs = chosen(opened, config)
+    written = _write(opened, inputs, target, batch_size)
+    print(f"{len(inputs)} pictures over their reconstructions by {opened.name}: {short(written)}")
+    print(f"next: aigc anomaly ckpt={short(Path(str(ckpt)))}")
+
+
+def _write(opened: Opened, inputs: Inputs, target: Path, batch_size: int) -> Path:
+    """Draw the grid; return where it lies."""
+    import numpy as np
     import torch
 
     from aigc_cli.devices import explaining_memory
@@ -52,25 +62,20 @@ def reconstruct(
     from aigc_cli.pictures.previews import default_columns, grid, save_image, stacked
     from aigc_cli.pictures.rows import shown
 
-    inputs = chosen(opened, config)
     rows: tuple[list, list] = ([], [])
     with explaining_memory(opened.device, batch_size), torch.no_grad():
         for x, condition in inputs.chunks(opened.model, batch_size, opened.device):
             for row, part in zip(rows, (x, opened.model.reconstruct(x, condition)), strict=True):
                 row.append(shown(part, opened.model.spec))
-
-    import numpy as np
-
     columns = min(default_columns(2 * len(inputs)), len(inputs))
     page = grid(stacked([np.concatenate(row) for row in rows], columns), columns)
     about = {"step": str(opened.checkpoint.step), "config": json.dumps(opened.trained, sort_keys=True)}
     with writing_at(target), put_in_place(target) as place:
         save_image(page, place.aside, metadata=about)
-    print(f"{len(inputs)} pictures over their reconstructions by {opened.name}: {short(place.path)}")
-    print(f"next: aigc anomaly ckpt={short(Path(str(ckpt)))}")
+    return place.path
 
 
-def chosen(opened: Any, config: Mapping[str, Any]) -> Inputs:
+def chosen(opened: Opened, config: Mapping[str, Any]) -> Inputs:
     """Return the pictures that are asked for: of the classes of label=, or any."""
     from aigc_cli.pictures.choices import choose_labels
     from aigc_cli.pictures.held_out import data_of, some_of
