@@ -69,8 +69,8 @@ class Diffusion(Model):
         self.label_dropout, self.guidance = label_dropout, guidance
         self.sampler: Any = sampler  # a partial: its keywords are the settings
         self._refuse_settings_that_do_not_fit()
-        self.first_stage = latent_stage(first_stage, spec, conditional) if first_stage else None
-        self.shape = self.first_stage.model.latent_shape if self.first_stage else spec.shape
+        self.first_stage: Any = latent_stage(first_stage, spec, conditional) if first_stage else None
+        self.shape: tuple[int, ...] = self.first_stage.model.latent_shape if self.first_stage else spec.shape
         self.unit_variance = UnitVariance(self.shape) if first_stage else None
         self.keeps, self.bound_names = first_stage is None, () if first_stage else ("elbo",)  # both are of pixels
         channels, *sides = self.shape
