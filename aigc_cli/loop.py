@@ -16,14 +16,17 @@ from aigc_cli import checkpoints
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.errors import TrainingError
 from aigc_cli.evaluating.measures import PREFIX
-from aigc_cli.interfaces import Samples, Transforms
-from aigc_cli.pictures.previews import default_columns, draw, save_grid, stacked
+from aigc_cli.interfaces import Model, Samples
+from aigc_cli.pictures.held_out import some_of
+from aigc_cli.pictures.previews import default_columns, draw, save_grid
+from aigc_cli.pictures.rows import demonstration, interleave, verb_of
 from aigc_cli.recorder import Recorder
 from aigc_cli.runs import Run
 from aigc_cli.stopping import StopRequest
 from aigc_cli.trainer import Diverged, Trainer
 
 if TYPE_CHECKING:
+    from aigc_cli.data.pack import Pack
     from aigc_cli.evaluating.during import Evaluation
 
 FAILED_SAVES = 3  # in a row, after which training on would risk too much
@@ -36,6 +39,7 @@ class Loop:
 
     trainer: Trainer
     data: TensorData
+    pack: Pack  # of the same data, held-out ones included
     run: Run
     recorder: Recorder
     meta: Mapping[str, Any]
@@ -123,10 +127,10 @@ class Loop:
             self._draw_preview(step)
 
     def _draw_preview(self, step: int) -> None:
-        if self.data.spec.kind != "image" or not isinstance(self.trainer.model, Samples | Transforms):
+        if verb_of(self.trainer.model) is None or self.data.spec.kind != "image":
             return
-        of_samples = isinstance(self.trainer.model, Samples)
-        images, columns = self._samples() if of_samples else self._transformed()
+        with self.trainer.sampling() as model:
+            images, columns = self._samples(model) if isinstance(model, Samples) else self._examples(model)
         name = f"samples/step-{step:08d}.png"
         about = {"step": str(step), "config": checkpoints.as_json(self.meta)}
         try:
@@ -137,28 +141,24 @@ class Loop:
         self.grid = name
         self.recorder.picture(step, "samples", page)
 
-    def _samples(self) -> tuple[torch.Tensor | np.ndarray, int]:
-        """Return samples from the same noise as ever, by class in turn, and the columns to lay them out in."""
-        conditional = self.trainer.model.conditional
+    def _samples(self, model: Any) -> tuple[torch.Tensor, int]:
+        """Return samples from the same noise each time, and the columns to show them in."""
         n, classes = self.preview["n"], self.data.spec.classes
-        if conditional and classes <= n:
+        if model.conditional and classes <= n:
             n = -(-n // classes) * classes  # whole rows of the classes
-        labels = torch.arange(n) % classes if conditional else None
-        with self.trainer.sampling() as model:
-            images = draw(model, n, labels, seed=self.trainer.seed, device=self.trainer.device.torch)  # type: ignore[arg-type]
-        return images, default_columns(n, classes if conditional else 1)
+        labels = torch.arange(n) % classes if model.conditional else None
+        images = draw(model, n, labels, seed=self.trainer.seed, device=self.trainer.device.torch)
+        return images, default_columns(n, classes if model.conditional else 1)
 
-    def _transformed(self) -> tuple[np.ndarray, int]:
-        """Return rows of held-out data as they are given to the model, what it makes of them, and what they are."""
-        x, condition = self.data.held_out(self.preview["n"])
-        generator = torch.Generator(self.trainer.device.torch).manual_seed(self.trainer.seed)
-        with self.trainer.sampling() as model, torch.no_grad():
-            assert isinstance(model, Transforms)
-            given = model.given(x, condition, generator=generator)
-            made = model.transform(given, generator=generator)
-        rows = [given, made] if torch.equal(given, x) else [given, made, x]
-        columns = min(len(x), default_columns(len(rows) * len(x), len(rows)))
-        return stacked([each.cpu().numpy() for each in rows], columns), columns
+    def _examples(self, model: Model) -> tuple[np.ndarray, int]:
+        """Return what the model makes of the same held-out data each time, and the columns to show it in."""
+        columns = default_columns(self.preview["n"])
+        x, labels = some_of(
+            self.pack, max(columns, self.preview["n"] // 3 // columns * columns), seed=self.trainer.seed
+        )
+        columns = min(columns, len(x))
+        rows = demonstration(model, x, labels, seed=self.trainer.seed, device=self.trainer.device.torch)
+        return interleave(rows, columns), columns
 
     def _evaluate(self, step: int, stop: StopRequest) -> bool:
         """Write the figures, and keep the checkpoint where it is the best so far; False where a signal broke it off."""

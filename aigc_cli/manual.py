@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from aigc_cli.manual_of_pictures import OF_PICTURES
+
 AIGC = """\
 aigc: train generative models from the shell.
 
@@ -10,6 +12,11 @@ usage: aigc VERB [key=value ...]
   train       train a model; the same command continues the run
   sample      draw from a trained model
   evaluate    measure samples against real data
+  reconstruct pictures over what a model makes of them
+  encode      pictures as codes, and a map of the latent space
+  anomaly     how unusual each picture is
+  denoise     a folder's pictures without noise
+  upscale     a folder's pictures enlarged
   translate   turn pictures into others, as learnt from pairs
   stylize     paint pictures in the style of another
   data        check or pack a data set
@@ -80,12 +87,11 @@ often used:
   label=7                    of this class, where the model learnt classes
   steps=50  guidance=2       diffusion: evaluations of the network, strength of the label
   sampler=ddim  eta=0        diffusion: ddim or ancestral; share of fresh noise in each of ddim's steps
+  temperature=0.9  top_k=50  autoregressive: safer or bolder; choose among the likeliest only
   format=png                 png, jpeg, webp; of walks webp, gif
   files=true                 single files instead of one grid
   interpolate=true           a walk through the latent space, as an animation
-  reconstruct=true           inputs over outputs (models with an encoder)
   manifold=true              the plane of a two-dimensional latent (a vae with model.latent=2)
-  data.root=PATH             reconstruct: where the data lie now
   frames=31                  of a walk, from one latent to the next
   batch_size=64  device=auto samples at once, and where
   output=PATH                where to write
@@ -155,7 +161,7 @@ Measure a trained model, or any folder of pictures, against held-out data: a tab
 often used:
   n=10000                    samples; figures of different n do not compare
   metrics=[frechet,labels]   of frechet, kernel, precision_recall, density_coverage, inception_score, labels,
-                             sliced_wasserstein, likelihood, memorisation; all that apply where left out
+                             sliced_wasserstein, likelihood, memorisation, restoration; all that apply if left out
   features=classifier        classifier (trained once on the data's labels), inception, pixels
   weights=PATH               the Inception network's weights, where there is no network
   split=test                 data to compare with: test, train
@@ -169,57 +175,11 @@ examples:
     + FLAGS
 )
 
-TRANSLATE = (
-    """\
-usage: aigc translate ckpt=PATH samples=FOLDER [key=value ...]
-
-Turn every picture of a folder into another by a model that learnt it from pairs (model=pix2pix), under the same names.
-
-often used:
-  output=PATH                the folder to write to
-  seed=0                     of the noise in the model's dropout
-  batch_size=64  device=auto pictures at once, and where
-
-examples:
-  aigc train model=pix2pix data=picture_pairs data.root=pairs data.size=256
-  aigc translate ckpt=outputs/pix2pix-picture_pairs samples=drawings
-"""
-    + FLAGS
-)
-
-STYLIZE = (
-    """\
-usage: aigc stylize content=PATH style=PICTURE [key=value ...]
-       aigc stylize content=PATH ckpt=RUN [key=value ...]
-
-Paint a picture, or a folder of them, in the style of another: by changing its pixels until VGG-19 sees both, or in a
-single pass by a network that was trained for that style.
-
-often used:
-  weights=vgg19.pth          VGG-19's weights, where there is no network to fetch them (548 MB)
-  size=512                   pixels of the longer side
-  steps=300                  passes through VGG-19 for each picture
-  style_weight=100           more: closer to the style; content_weight=1 more: closer to the picture
-  smoothness=0.1             more: fewer specks
-  start=noise  seed=0        from random pixels instead of the picture's
-  preserve_colour=true       the picture's own colours
-  output=PATH                where to write
-  device=auto                where to compute
-
-examples:
-  aigc stylize content=photo.jpg style=painting.jpg weights=vgg19-dcbb9e9d.pth
-  aigc train model=fast_style model.style=painting.jpg data=image_folder data.root=photos data.size=256
-  aigc stylize content=holiday ckpt=outputs/fast_style-image_folder
-"""
-    + FLAGS
-)
-
 MANUAL = {
     "train": TRAIN,
     "sample": SAMPLE,
     "evaluate": EVALUATE,
-    "translate": TRANSLATE,
-    "stylize": STYLIZE,
+    **{verb: text + FLAGS for verb, text in OF_PICTURES.items()},
     "data": DATA,
     "list": LIST,
     "show": SHOW,

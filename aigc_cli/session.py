@@ -21,6 +21,7 @@ from aigc_cli.devices import Device, choose, slow_bf16
 from aigc_cli.errors import ConfigError, TrainingError
 from aigc_cli.interfaces import Consults, Model
 from aigc_cli.loop import Loop
+from aigc_cli.pictures.rows import verb_of
 from aigc_cli.recorder import Recorder, open_board
 from aigc_cli.runs import Run
 from aigc_cli.stopping import StopRequest
@@ -46,6 +47,7 @@ class Outcome:
     grid: str | None
     exit_code: int
     total: int  # the steps that were asked for
+    use: str | None  # the verb that shows what was learnt
 
 
 def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
@@ -86,7 +88,7 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
         first = trainer.steps and trainer.steps + 1  # what lies after it in old events is from a run that was cut off
         board = open_board(directory / "tensorboard", first_step=first) if config["preview"]["tensorboard"] else None
         loop = Loop(
-            trainer, data, run, Recorder(run.log, board), meta, total, config["max_minutes"], config["log_every"],
+            trainer, data, pack, run, Recorder(run.log, board), meta, total, config["max_minutes"], config["log_every"],
             config["preview"], config["checkpoint"], evaluation, config["evaluate_every"], minutes=minutes,
             newest=newest,
         )  # fmt: skip
@@ -96,7 +98,7 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
 
 def _train(loop: Loop, run: Run, stop: StopRequest, at_end: Evaluator | None, config: Config) -> Outcome:
     run.summarise("running", step=loop.trainer.steps, minutes=loop.minutes)
-    status, figure, said = "failed", None, None
+    status, figure, said, use = "failed", None, None, verb_of(loop.trainer.model)
     try:
         status = loop.train(stop)
         figure = _objective(loop, at_end, config["objective"]) if status == "finished" and at_end else None
@@ -107,9 +109,10 @@ def _train(loop: Loop, run: Run, stop: StopRequest, at_end: Evaluator | None, co
         raise explained from (None if explained is error else error)
     finally:  # whatever it is that ends a run, the folder tells of it
         step, minutes = loop.trainer.steps, loop.elapsed()
-        run.summarise(status, step=step, minutes=minutes, objective=figure, error=said, grid=loop.grid)
+        run.summarise(status, step=step, minutes=minutes, objective=figure, error=said, grid=loop.grid, use=use)
         loop.recorder.close()
-    return Outcome(status, step, minutes, figure, loop.grid, stop.exit_code if status == "stopped" else 0, loop.total)
+    code = stop.exit_code if status == "stopped" else 0
+    return Outcome(status, step, minutes, figure, loop.grid, code, loop.total, use)
 
 
 def _device_of(config: Config) -> Device:

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load as read_safetensors
 from safetensors.torch import save
 
-from aigc_cli.composing.compose import compose
+from aigc_cli.composing.compose import VERBS, compose
 from aigc_cli.composing.composition import configs_folder
 from aigc_cli.config import bind, load
 from aigc_cli.devices import Device
@@ -273,6 +273,7 @@ def test_transforms_lead_from_their_source_to_the_data(preset, conditional):
     assert torch.equal(state, torch.get_rng_state())
     assert made.shape == data.x.shape
     assert made.dtype == data.x.dtype
+    assert model.verb in VERBS
     if isinstance(model, AnySize):
         taller = torch.cat([one, one], dim=2)
         assert model.transform(taller, generator=torch.Generator()).shape[2] == 2 * data.x.shape[2]

@@ -20,7 +20,7 @@ from aigc_cli import checkpoints
 from aigc_cli.cli import main
 from aigc_cli.config import bind
 from aigc_cli.interfaces import Classes, DataSpec
-from aigc_cli.pictures.previews import stacked
+from aigc_cli.pictures.rows import interleave
 
 MLP = {"name": "mlp", "widths": [8], "activation": "relu", "normalisation": "none", "dropout": 0.0}
 GAN = {
@@ -213,7 +213,6 @@ def test_settings_of_diffusion_reach_its_sampler(tmp_path, monkeypatch, capsys):
     assert "steps: given 21, allowed: 1 to 20" in refused(capsys, "ckpt=noise", "n=3", "steps=21")
     assert "eta: " in refused(capsys, "ckpt=noise", "n=3", "eta=0.5")
     assert "sampler: no 'ddmi' among the samplers. Did you mean 'ddim'" in refused(capsys, "ckpt=noise", "sampler=ddmi")
-    assert "reconstruct: model 'diffusion' takes no pictures in" in refused(capsys, "ckpt=noise", "reconstruct=true")
     assert files_below(Path()) == before
 
 
@@ -251,47 +250,14 @@ def test_the_plane_of_a_conditional_model_shows_one_class(tmp_path, monkeypatch,
 
 
 def test_rows_of_data_over_rows_of_reconstructions():
-    upper = np.arange(5).reshape(5, 1, 1, 1)
-    assert stacked([upper, -upper], 3).flatten().tolist() == [0, 1, 2, 0, -1, -2, 3, 4, 0, -3, -4, 0]
-    small_and_grey, large = np.arange(4).reshape(1, 1, 2, 2), np.full((1, 3, 4, 4), 9)
-    above, below = stacked([small_and_grey, large], 1)
-    assert above[2].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
-    assert (below == 9).all()
-
-
-def test_reconstructions_of_held_out_data(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    node = glyphs_node(tmp_path / "cache")
-    spec = DataSpec.from_dict(open_pack(node).spec.to_dict())
-    save_run(Path("digits"), VAE, spec, data=node)
-    arguments = ("ckpt=digits", "reconstruct=true", "grid=2x3")
-    path = sampled(capsys, *arguments)
-    assert path.name == "reconstructions-step-00000005-grid-2x3.png"
-    side = spec.shape[-1] * max(1, round(64 / spec.shape[-1]))
-    shown = tiles(path, side)
-    assert len(shown) == 12
-    test = {picture.tobytes() for picture in open_pack(node).split("test")[0][:, 0]}
-    factor = side // spec.shape[-1]
-    found = [tile[::factor, ::factor].tobytes() in test for tile in shown]
-    assert found == [True] * 3 + [False] * 3 + [True] * 3 + [False] * 3
-    assert sampled(capsys, *arguments) == path
-    seven = sampled(capsys, *arguments, "label=7")
-    x, labels = open_pack(node).split("test")
-    sevens = {picture.tobytes() for picture in x[labels == 7][:, 0]}
-    assert all(tile[::factor, ::factor].tobytes() in sevens for tile in tiles(seven, side)[:3])
-    assert "data.root: 'glyphs' is not read from a folder" in refused(capsys, *arguments, "data.root=/nowhere")
+    upper, lower = np.arange(5), -np.arange(5)
+    assert interleave([upper[:, None], lower[:, None]], 3)[:, 0].tolist() == [0, 1, 2, 0, -1, -2, 3, 4, 0, -3, -4, 0]
 
 
 def glyphs_node(cache: Path) -> dict:
     from aigc_cli.composing.compose import compose
 
     return {**compose("train", ["data=glyphs"]).config["data"], "cache": str(cache)}
-
-
-def open_pack(node):
-    from aigc_cli.data.pack import open_data
-
-    return open_data(node, progress=False)
 
 
 # What is refused -----------------------------------------------------------------------------------------------------
@@ -317,21 +283,17 @@ PLAIN = {
     "grid=3x3 n=10": "n: given 10, but grid=3x3 holds 9",
     "grid=3x3 files=true": "grid: not with files=true",
     "label=[]": "label: given an empty list",
-    "interpolate=true reconstruct=true": "interpolate=true, reconstruct=true exclude each other",
+    "interpolate=true manifold=true": "interpolate=true, manifold=true exclude each other",
     "manifold=true files=true": "files: not with manifold=true",
     "manifold=true n=10": "a manifold is a square",
-    "reconstruct=true steps=5": "steps: not with reconstruct=true",
     "frames=9": "frames: only of a walk. Type interpolate=true as well",
-    "data.root=/x": "data: only reconstruct=true reads data",
     "lable=7": "Did you mean 'label'?",
-    "data.rot=/x": "data.rot: no such setting. Did you mean 'root'?",
 }
 BY_MODEL = {
     "label=3": "label: no class 3. Allowed: 0 to 2, or shirt, shoe, bag.",
     "label=-1": "label: no class -1.",
     "label=shos": "label: no class 'shos'. Did you mean 'shoe'?",
     "steps=10": "steps: model 'gan' has no use for it: it has no settings of sampling. Leave steps out.",
-    "reconstruct=true": "reconstruct: model 'gan' takes no pictures in (a vae does). Leave reconstruct out.",
     "manifold=true": "manifold: the latents of model 'gan' have 4 dimensions, allowed: 2.",
     "grid=1000x1000": "allowed: 65535 a side and 268,435,456 pixels in all. Type a smaller n, or files=true.",
     "n=100000 format=webp": "allowed: 16383 a side",

@@ -87,7 +87,8 @@ def _verify(pack: Pack) -> None:
 
 def _draw(pack: Pack, path: Path, n: int, seed: int) -> Path:
     """Write a grid of training samples: by class in turn where there are labels, below their sources if any."""
-    from aigc_cli.pictures.previews import default_columns, save_grid, stacked
+    from aigc_cli.pictures.previews import default_columns, save_grid
+    from aigc_cli.pictures.rows import alike, interleave
 
     samples, condition = pack.split("train")
     order = np.random.default_rng(seed).permutation(len(samples))
@@ -100,7 +101,7 @@ def _draw(pack: Pack, path: Path, n: int, seed: int) -> Path:
     pictures = samples[picked]
     if condition is not None and pack.about.get("source"):
         columns = default_columns(2 * len(picked))
-        pictures = stacked([condition[picked], pictures], columns)
+        pictures = interleave(alike([condition[picked], pictures]), columns)
     try:
         save_grid(pictures, path, columns=columns)
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Le
 
 from aigc_cli.errors import ConfigError
-from aigc_cli.evaluating.measures import Group, Look
+from aigc_cli.evaluating.measures import OF_SAMPLES, Group, Look
 
 if TYPE_CHECKING:
     import torch
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
     from aigc_cli.composing.compose import Composed
     from aigc_cli.data.pack import Pack
     from aigc_cli.evaluating.evaluation import Evaluator, Figures, Wishes
-    from aigc_cli.interfaces import DataSpec
 
 COPIES = "copies.png"  # ours, beside what was measured
-SETTINGS = ("steps", "guidance", "eta", "sampler")  # of the model's own drawing
+NEEDS = {"likelihood": "bounds it (a vae, ddpm)", "restoration": "reconstructs or transforms (autoencoders)"}
+SETTINGS = ("steps", "guidance", "eta", "sampler", "temperature", "top_k")  # of the model's own drawing
 
 
 def evaluate(
@@ -42,6 +41,8 @@ def evaluate(
     guidance: Annotated[float, Ge(0), Le(100)] | None,
     eta: Annotated[float, Ge(0), Le(1)] | None,
     sampler: str | None,
+    temperature: Annotated[float, Ge(0), Le(100)] | None,
+    top_k: Annotated[int, Ge(1)] | None,
     data: Mapping[str, Any],
     output: str | None,
     device: str,
@@ -67,13 +68,13 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
 
     from aigc_cli.checkpoints import resolve
     from aigc_cli.checkpoints.restoring import restore
-    from aigc_cli.commands.sample import preset_of
     from aigc_cli.devices import choose, explaining_memory
-    from aigc_cli.evaluating.evaluation import Evaluator
+    from aigc_cli.evaluating.evaluation import Evaluator, Figures
     from aigc_cli.evaluating.report import write_to_run
     from aigc_cli.interfaces import Samples
     from aigc_cli.pictures.choices import sampling_settings
     from aigc_cli.pictures.held_out import data_of
+    from aigc_cli.pictures.opening import preset_of
 
     began = time.perf_counter()
     device = choose(config["device"], "fp32").torch
@@ -81,33 +82,36 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
     name = preset_of(checkpoint)
     with explaining_memory(device, config["batch_size"]):
         model = restore(checkpoint, device)
-        if not isinstance(model, Samples):
-            raise ConfigError(f"ckpt: model '{name}' draws no samples to measure. Choose another.")
-        settings = sampling_settings(model, name, type(model).sample, typed)
+        settings = sampling_settings(model, name, type(model).sample, typed) if isinstance(model, Samples) else {}
         pack = data_of(checkpoint.meta["config"], config["data"], model.spec)
         evaluator = Evaluator(pack, _wishes(config, pack, model), device).prepare()
-        asked = torch.arange(config["n"]) % model.spec.classes if model.conditional else None
-        samples = _drawn(model, config, asked, device, settings)
-        figures = evaluator.of_samples(samples, asked)
+        figures, n = Figures(), 0
+        if set(evaluator.wishes.metrics) & set(OF_SAMPLES):
+            asked = torch.arange(config["n"]) % model.spec.classes if model.conditional else None
+            samples = _drawn(model, config, asked, device, settings)
+            figures, n = evaluator.of_samples(samples, asked), len(samples)
         figures.values |= evaluator.of_model(model)
     folder, of_run = _home(checkpoint.path)
     about = {"ckpt": str(config["ckpt"]), "step": checkpoint.step, **typed}
-    _tell(config, evaluator, figures, f"{name}, step {checkpoint.step:,}", about, folder, len(samples), began)
+    _tell(config, evaluator, figures, f"{name}, step {checkpoint.step:,}", about, folder, n, began)
     if of_run:
         write_to_run(folder, checkpoint.step, figures.values)
 
 
 def _of_folder(config: Mapping[str, Any]) -> None:
+    import torch
+
     from aigc_cli.data.pack import open_data
     from aigc_cli.devices import choose, explaining_memory
     from aigc_cli.evaluating.evaluation import Evaluator
+    from aigc_cli.pictures.inputs import from_folder
 
     if "name" not in config["data"]:
         raise ConfigError("data: what are the samples to resemble? Type data=mnist data.root=FOLDER.")
     began = time.perf_counter()
     folder = Path(config["samples"]).expanduser()
     pack = open_data(config["data"])
-    samples = read_pictures(folder, pack.spec, config["n"])
+    samples = torch.from_numpy(from_folder(folder, pack.spec, config["n"], leave_out=COPIES).x)
     device = choose(config["device"], "fp32").torch
     with explaining_memory(device, config["batch_size"]):
         evaluator = Evaluator(pack, _wishes({**config, "n": len(samples)}, pack, None), device).prepare()
@@ -120,8 +124,17 @@ def _wishes(config: Mapping[str, Any], pack: Pack, model: Any) -> Wishes:
 
     allowed = applicable(pack, model)
     chosen = tuple(config["metrics"]) if config["metrics"] is not None else allowed
-    if "likelihood" in chosen and "likelihood" not in allowed:
-        raise ConfigError("metrics: likelihood needs a model that bounds it (a vae, ddpm). Leave it out.")
+    for group, who in NEEDS.items():
+        if group in chosen and group not in allowed:
+            raise ConfigError(f"metrics: {group} needs a model that {who}. Leave it out.")
+    if model is not None and not allowed:
+        raise ConfigError("ckpt: this model draws no samples and restores nothing, so nothing of it can be measured.")
+    if (of_samples := [group for group in chosen if group in OF_SAMPLES]) and not set(allowed) & set(OF_SAMPLES):
+        raise ConfigError(f"metrics: {of_samples[0]} needs samples, which this model draws none of. "
+                          f"Type metrics=[{','.join(allowed)}], or leave metrics out.")  # fmt: skip
+    typed = [key for key in SETTINGS if config[key] is not None]
+    if typed and not set(chosen) & set(OF_SAMPLES):
+        raise ConfigError(f"{typed[0]}: no samples are drawn for these figures. Leave it out.")
     features = features_for(config["features"], pack)
     return Wishes(
         chosen, config["n"], features, config["weights"], config["split"], config["draws"], config["seed"],
@@ -140,34 +153,6 @@ def _drawn(model: Any, config: Mapping[str, Any], asked: Tensor | None, device: 
     chunks = draw_chunks(model, n, asked, seed=config["seed"], device=device, chunk=chunk, **settings)
     bar = tqdm(chunks, total=-(-n // chunk), desc="drawing", leave=False, disable=None, dynamic_ncols=True)
     return torch.cat(list(bar))
-
-
-def read_pictures(folder: Path, spec: DataSpec, n: int) -> Tensor:
-    """Read up to n pictures of a folder as the data's own are: size, channels, middle crop; stored (N, C, H, W)."""
-    import numpy as np
-    import torch
-
-    from aigc_cli.data.decode import SUFFIXES, read_picture
-    from aigc_cli.data.folders import existing_folder, list_files, shown
-    from aigc_cli.data.source import Rejected
-
-    root = existing_folder(str(folder), "samples")
-    channels, side = spec.shape[0], spec.shape[-1]
-    if spec.shape != (channels, side, side) or channels not in (1, 3) or spec.levels != 256:
-        given = f"{'x'.join(map(str, spec.shape))} of {spec.levels} levels"
-        raise ConfigError(f"samples: the data are {given}, allowed: square pictures of 1 or 3 channels and 256 levels.")
-    found, rejected = [], []
-    for path, _, _ in list_files(root, "samples"):
-        if path != COPIES and path.lower().endswith(SUFFIXES) and len(found) < n:
-            try:
-                found.append(read_picture(root / path, channels, side, "crop"))
-            except Rejected as reason:
-                rejected.append(f"{shown(path)} ({reason})")
-    if rejected:
-        print(f"aigc: {len(rejected)} files cannot be used: {'; '.join(rejected[:3])}", file=sys.stderr)
-    if not found:
-        raise ConfigError(f"samples: no pictures in '{folder}'. Allowed: a folder of PNG, JPEG, WebP, BMP, GIF, TIFF.")
-    return torch.from_numpy(np.stack(found))
 
 
 def _home(path: Path) -> tuple[Path, bool]:
@@ -191,6 +176,7 @@ def _tell(
 
     folder, wishes = Path(config["output"]).expanduser() if config["output"] else folder, evaluator.wishes
     how = f"{n:,} samples against the {wishes.split} split, features {wishes.features}"
+    how = how if n else f"held-out data ({wishes.split} split)"
     print_table(f"{title}: {how}, {time.perf_counter() - began:.0f} s", figures)
     about |= {"n": n, "split": wishes.split, "features": wishes.features, "seed": wishes.seed, "draws": wishes.draws}
     print(f"  figures: {write_json(folder, about, figures)}")

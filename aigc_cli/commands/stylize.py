@@ -47,8 +47,8 @@ def stylize(
     """Write a picture for each of `content` and say where they lie."""
     config = run.config
     _refuse_contradictions(config, run.defaults)
-    from aigc_cli.commands.sample import _probe as probe
     from aigc_cli.pictures.files import find_pictures
+    from aigc_cli.pictures.opening import probe
     from aigc_cli.pictures.placing import put_in_place
 
     began = time.perf_counter()
@@ -115,10 +115,10 @@ def _of_checkpoint(config: Mapping[str, Any]) -> tuple[Paint, str]:
 
     from aigc_cli.checkpoints import resolve
     from aigc_cli.checkpoints.restoring import restore
-    from aigc_cli.commands.sample import preset_of
     from aigc_cli.devices import choose, explaining_memory
     from aigc_cli.interfaces import AnySize, Transforms
     from aigc_cli.pictures.files import as_picture, as_stored
+    from aigc_cli.pictures.opening import preset_of
 
     device = choose(config["device"], "fp32").torch
     checkpoint = resolve(Path(config["ckpt"]).expanduser())

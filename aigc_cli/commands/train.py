@@ -157,7 +157,7 @@ def _say_that_it_has_ended(composed: Composed, directory: Path, done: Mapping[st
     late = _out_of_time(composed.config, done["step"], done["minutes"])
     why = f" in max_minutes={composed.config['max_minutes']:g}" if late else ""
     print(f"{directory} is finished: {done['step']:,} steps{why}.")
-    _say_next(composed, directory, done["step"], done["grid"], late=late)
+    _say_next(composed, directory, done["step"], done["grid"], done.get("use", "sample"), late=late)
 
 
 def _say_how_it_ended(composed: Composed, directory: Path, outcome: Outcome) -> None:
@@ -167,15 +167,25 @@ def _say_how_it_ended(composed: Composed, directory: Path, outcome: Outcome) -> 
     print(f"{directory}: {ended} at step {outcome.step:,}{of} after {outcome.minutes:.1f} minutes of training.")
     if outcome.objective is not None:
         print(f"  {composed.config['objective']}: {outcome.objective:.4g} (the objective: less is better)")
-    _say_next(composed, directory, outcome.step, outcome.grid, stopped=outcome.status == "stopped", late=late)
+    stopped = outcome.status == "stopped"
+    _say_next(composed, directory, outcome.step, outcome.grid, outcome.use, stopped=stopped, late=late)
 
 
 def _say_next(
-    composed: Composed, directory: Path, step: int, grid: str | None, *, stopped: bool = False, late: bool = False
+    composed: Composed,
+    directory: Path,
+    step: int,
+    grid: str | None,
+    use: str | None,
+    *,
+    stopped: bool = False,
+    late: bool = False,
 ) -> None:
     """Say where the pictures lie and what to type next."""
     lines = [("look", str(directory / grid))] if grid else []
-    lines.append(("sample", f"aigc sample ckpt={shlex.quote(str(directory))} n=64"))
+    if use:
+        more = {"sample": " n=64", "reconstruct": ""}.get(use, " samples=FOLDER")
+        lines.append((use, f"aigc {use} ckpt={shlex.quote(str(directory))}{more}"))
     schedule = composed.config["schedule"]["name"]
     if stopped or late or schedule == "constant":
         lines.append(("continue", _command_to_continue(composed, step, stopped, late)))
@@ -185,7 +195,8 @@ def _say_next(
     if composed.choices.get("data") == "glyphs":
         lines.append(("try next", "aigc train model=dcgan data=mnist"))
     named = [(f"{what}:" if what else "", text) for what, text in lines]
-    print("\n".join(f"  {what:<10}{text}" for what, text in named), flush=True)
+    width = max(10, *(len(what) + 1 for what, _ in named))
+    print("\n".join(f"  {what:<{width}}{text}" for what, text in named), flush=True)
 
 
 def _command_to_continue(composed: Composed, step: int, stopped: bool, late: bool) -> str:

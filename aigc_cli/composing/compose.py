@@ -22,6 +22,11 @@ VERBS = {
     "sample": "aigc_cli.commands.sample:sample",
     "data": "aigc_cli.commands.data:data",
     "evaluate": "aigc_cli.commands.evaluate:evaluate",
+    "reconstruct": "aigc_cli.commands.reconstruct:reconstruct",
+    "encode": "aigc_cli.commands.encode:encode",
+    "anomaly": "aigc_cli.commands.anomaly:anomaly",
+    "denoise": "aigc_cli.commands.denoise:denoise",
+    "upscale": "aigc_cli.commands.upscale:upscale",
     "translate": "aigc_cli.commands.translate:translate",
     "stylize": "aigc_cli.commands.stylize:stylize",
 }

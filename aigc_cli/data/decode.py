@@ -87,6 +87,21 @@ def opened(file: Path | str | BinaryIO) -> Iterator[Image.Image]:
             raise Rejected(_reason(file, error)) from None
 
 
+def read_whole(file: Path | str | BinaryIO, channels: int, most: int) -> NDArray[np.uint8]:
+    """Return (channels, height, width) at the picture's own size, of at most so many pixels; Rejected says why not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(file, formats=FORMATS) as picture:
+                if picture.width * picture.height > most:
+                    raise Rejected(f"{picture.width}x{picture.height} pixels, more than {most:,}")
+                array = np.asarray(_eight_bit(_upright(picture), channels))
+        except DAMAGED as error:
+            raise Rejected(_reason(file, error)) from None
+    return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
 def is_picture(head: bytes) -> bool:
     """Tell a picture by its first 12 bytes."""
     return head.startswith(MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,7 +38,7 @@ class TensorData:
     ) -> None:
         self.spec, self.batch_size, self.seed, self.device = pack.spec, batch_size, seed, device
         self.augments = _augments(augment, pack.spec.kind)
-        self._length, self._pack = pack.counts[split], pack
+        self._length = pack.counts[split]
         if self._length < batch_size:
             fitting = 2 ** int(math.log2(self._length)) if self._length else 1
             raise DataError(
@@ -78,14 +77,6 @@ class TensorData:
                 condition = augment(condition, keys, self.spec.condition)
         # A filled tensor, because a copy from the host would make the GPU wait.
         return Batch(x, condition, torch.full((), step, dtype=torch.int64, device=self.device))
-
-    def held_out(self, n: int) -> tuple[Tensor, Tensor | None]:
-        """Return the first n that are not trained on, and what comes with them, on the device; there may be fewer."""
-        x, condition = self._pack.split("test" if self._pack.counts["test"] else "train")
-        first = [None if each is None else torch.from_numpy(np.array(each[:n])) for each in (x, condition)]
-        x, condition = (each if each is None else each.to(self.device) for each in first)
-        assert x is not None
-        return x, condition
 
     def _shuffle(self, epoch: int) -> None:
         generator = torch.Generator().manual_seed(mix(self.seed, epoch))  # on the CPU: one order for all devices

@@ -13,9 +13,9 @@ import torch
 from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.evaluation import Evaluator, Wishes, applicable, features_for
-from aigc_cli.evaluating.measures import MEASURES, is_better
+from aigc_cli.evaluating.measures import MEASURES, OF_SAMPLES, is_better
 from aigc_cli.files import atomic_write
-from aigc_cli.interfaces import Bounds, Model, Samples
+from aigc_cli.interfaces import Bounds, Model, Samples, Transforms
 from aigc_cli.pictures.previews import draw
 
 if TYPE_CHECKING:
@@ -31,11 +31,10 @@ class Evaluation:
     def __init__(
         self, pack: Pack, model: Model, settings: Mapping[str, Any], device: torch.device, run: Path, *, fresh: bool
     ) -> None:
-        if not isinstance(model, Samples):
-            raise ConfigError("evaluate_every: this model draws no samples. Type evaluate_every=0.")
-        metrics, best = tuple(settings["metrics"]), settings["best"]
-        if unfit := [group for group in metrics if group not in applicable(pack, model)]:
-            raise ConfigError(f"evaluation.metrics: {unfit[0]} does not apply to this model and data. Leave it out.")
+        metrics, best, fitting = tuple(settings["metrics"]), settings["best"], applicable(pack, model)
+        if unfit := [group for group in metrics if group not in fitting]:
+            way = f"Type evaluation.metrics=[{','.join(fitting[:2])}]." if fitting else "Type evaluate_every=0."
+            raise ConfigError(f"evaluation.metrics: {unfit[0]} does not apply to this model and data. {way}")
         if best is not None and best not in (known := produced(metrics, model)):
             raise ConfigError(f"evaluation.best: {best} is not measured. Allowed: {', '.join(known)}.")
         self.evaluator = Evaluator(pack, wishes_of(settings, pack, metrics), device).prepare()
@@ -76,6 +75,7 @@ def produced(metrics: Sequence[str], model: Model) -> list[str]:
     known = [name for name, measure in MEASURES.items() if measure.group in metrics]
     bounds = model.bound_names if isinstance(model, Bounds) else ()
     without = set() if model.conditional else {"agreement"}
+    without |= set() if isinstance(model, Transforms) else {"given_psnr", "given_ssim"}
     return [name for name in known if name not in without and (MEASURES[name].group != "likelihood" or name in bounds)]
 
 
@@ -90,5 +90,8 @@ def measure(evaluator: Evaluator, trainer: Trainer) -> dict[str, float]:
     n, classes = evaluator.wishes.n, trainer.model.spec.classes
     asked = torch.arange(n) % classes if trainer.model.conditional else None
     with trainer.sampling() as model:
-        samples = draw(model, n, asked, seed=trainer.seed + 1, device=trainer.device.torch)  # type: ignore[arg-type]
-        return {**evaluator.of_samples(samples, asked).values, **evaluator.of_model(model)}
+        values = evaluator.of_model(model)
+        if set(evaluator.wishes.metrics) & set(OF_SAMPLES) and isinstance(model, Samples):
+            samples = draw(model, n, asked, seed=trainer.seed + 1, device=trainer.device.torch)
+            values = {**evaluator.of_samples(samples, asked).values, **values}
+        return values

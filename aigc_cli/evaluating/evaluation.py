@@ -16,9 +16,10 @@ from torch import Tensor
 from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError, DataError
 from aigc_cli.evaluating.features import Features, open_features
-from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES, OF_SAMPLES, fewest
+from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES, OF_MODEL, OF_SAMPLES, fewest
+from aigc_cli.evaluating.restoration import restoration, restores
 from aigc_cli.files import atomic_write
-from aigc_cli.interfaces import Bounds, Model
+from aigc_cli.interfaces import Bounds, Model, Samples
 
 NEIGHBOURS = 500  # samples whose nearest training data are looked for
 LIKELY = 1000  # held-out data whose likelihood is bounded
@@ -90,16 +91,27 @@ class Evaluator:
         return found
 
     def of_model(self, model: Model) -> dict[str, float]:
+        """Measure what a model says of held-out data, and what it makes of them."""
+        values: dict[str, float] = {}
+        if "likelihood" in self.wishes.metrics and isinstance(model, Bounds):
+            values = self._likelihood(model)
+        if "restoration" in self.wishes.metrics and restores(model):
+            values |= restoration(model, self._held_out(self._chosen(LIKELY)), self.wishes.seed)
+        return values
+
+    def _held_out(self, chosen: np.ndarray) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield the split's samples of these indices and their labels, on the device."""
+        for part in np.array_split(chosen, math.ceil(len(chosen) / self.wishes.batch_size)):
+            labels = None if self.labels is None else torch.from_numpy(self.labels[part]).to(self.device)
+            yield torch.from_numpy(np.array(self.real[part])).to(self.device), labels
+
+    def _likelihood(self, model: Bounds) -> dict[str, float]:
         """Bound the likelihood of held-out data, in nats a sample and bits a dimension."""
-        if "likelihood" not in self.wishes.metrics or not isinstance(model, Bounds):
-            return {}
         chosen = self._chosen(LIKELY)
         sums: dict[str, float] = {}
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(self.wishes.seed)
-            for part in np.array_split(chosen, math.ceil(len(chosen) / self.wishes.batch_size)):
-                x = torch.from_numpy(np.array(self.real[part])).to(self.device)
-                labels = None if self.labels is None else torch.from_numpy(self.labels[part]).to(self.device)
+            for x, labels in self._held_out(chosen):
                 for name, nats in model.bounds(x, labels, draws=self.wishes.draws).items():
                     sums[name] = sums.get(name, 0.0) + float(nats.cpu().double().sum())
         dimensions = math.prod(self.pack.spec.shape)
@@ -201,7 +213,7 @@ class Evaluator:
         if wishes.features == "classifier" and not labelled and set(wishes.metrics) & set(OF_FEATURES):
             raise ConfigError("features: the classifier needs labels, which these data have not. Type features=pixels, "
                               "or features=inception.")  # fmt: skip
-        few = {**fewest(set(wishes.metrics) & set(OF_SAMPLES)), "likelihood": 1}
+        few = {**fewest(set(wishes.metrics) & set(OF_SAMPLES)), **dict.fromkeys(OF_MODEL, 1)}
         for group, least in few.items():
             if group in wishes.metrics and min(wishes.n, held_out) < least:
                 what = f"n: given {wishes.n}" if wishes.n < least else f"split: {wishes.split} has {held_out} samples"
@@ -224,7 +236,10 @@ def features_for(name: str | None, pack: Pack) -> str:
 
 
 def applicable(pack: Pack, model: Model | None) -> tuple[str, ...]:
-    """Return the groups that these data and this model allow."""
+    """Return the groups that these data and this model allow; without a model, samples are there."""
     without = () if pack.spec.classes else OF_CLASSES
-    groups = [group for group in OF_SAMPLES if group not in without]
-    return (*groups, "likelihood") if isinstance(model, Bounds) else tuple(groups)
+    groups = (
+        [group for group in OF_SAMPLES if group not in without] if model is None or isinstance(model, Samples) else []
+    )
+    groups += ["likelihood"] * isinstance(model, Bounds) + ["restoration"] * restores(model)
+    return tuple(groups)

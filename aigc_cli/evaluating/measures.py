@@ -9,11 +9,11 @@ from typing import Literal, TypeAlias, get_args
 
 Group: TypeAlias = Literal[  # what metrics=[...] asks for
     "frechet", "kernel", "precision_recall", "density_coverage", "inception_score", "labels", "sliced_wasserstein",
-    "likelihood", "memorisation",
+    "likelihood", "memorisation", "restoration",
 ]  # fmt: skip
 Figure: TypeAlias = Literal[  # of which one may be the best
     "frechet", "kernel", "precision", "recall", "density", "coverage", "inception_score", "class_entropy", "confident",
-    "agreement", "sliced_wasserstein", "elbo", "importance_weighted",
+    "agreement", "sliced_wasserstein", "elbo", "importance_weighted", "psnr", "ssim",
 ]  # fmt: skip
 Look: TypeAlias = Literal["classifier", "inception", "pixels"]  # the features that pictures are compared by
 PREFIX = "evaluation/"  # of the figures' names among those of training
@@ -47,8 +47,13 @@ MEASURES: dict[str, Measure] = {
     "importance_weighted": Measure("likelihood", "a tighter bound, nats", +1),
     "importance_weighted_bits_per_dim": Measure("likelihood", "the same, negative, in bits", -1),
     "memorisation": Measure("memorisation", "1: as new as fresh data; 0: copies", 0, 1),
+    "psnr": Measure("restoration", "what is made of held-out data, decibels", +1),
+    "ssim": Measure("restoration", "the same, as structural similarity", +1),
+    "given_psnr": Measure("restoration", "what it is made from, decibels", 0),
+    "given_ssim": Measure("restoration", "the same, as structural similarity", 0),
 }
-OF_SAMPLES = tuple(group for group in GROUPS if group != "likelihood")
+OF_MODEL = ("likelihood", "restoration")  # these look at held-out data, not at samples
+OF_SAMPLES = tuple(group for group in GROUPS if group not in OF_MODEL)
 OF_FEATURES = ("frechet", "kernel", "precision_recall", "density_coverage")
 OF_CLASSES = ("inception_score", "labels")
 

@@ -56,8 +56,9 @@ def write_json(folder: Path, about: Mapping[str, Any], figures: Figures) -> Path
 
 def write_copies(folder: Path, copies: Copies, spec: DataSpec) -> Path | None:
     """Write the samples most like training data, each over its nearest neighbour; None where they are no pictures."""
-    from aigc_cli.pictures.gallery import shown as as_pictures
-    from aigc_cli.pictures.previews import save_grid, stacked
+    from aigc_cli.pictures.previews import save_grid
+    from aigc_cli.pictures.rows import interleave
+    from aigc_cli.pictures.rows import shown as as_pictures
 
     upper, lower = (as_pictures(each[:PAIRS], spec) for each in (copies.samples, copies.nearest))
     if upper.ndim != 4 or upper.shape[1] not in (1, 3):
@@ -65,7 +66,7 @@ def write_copies(folder: Path, copies: Copies, spec: DataSpec) -> Path | None:
     columns = min(8, len(upper))
     path = folder / "copies.png"
     try:
-        save_grid(stacked([upper, lower], columns), path, columns=columns)
+        save_grid(interleave([upper, lower], columns), path, columns=columns)
     except OSError as error:
         raise TrainingError(f"{path}: not written ({error.strerror}). Type output= and a folder of yours.") from None
     return path

@@ -1,9 +1,8 @@
-"""Make the pictures of `aigc sample`: samples, walks between latents, reconstructions, the plane of a 2-d latent."""
+"""Make the pictures of `aigc sample`: samples, walks between latents, the plane of a two-dimensional latent."""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,48 +15,35 @@ from torch import Tensor
 from tqdm import tqdm
 
 from aigc_cli.errors import ConfigError
-from aigc_cli.interfaces import DataSpec, Model, Reconstructs, Renders, Samples
+from aigc_cli.interfaces import DataSpec, Model, Renders, Samples
 from aigc_cli.pictures.animations import save_animation, walk
 from aigc_cli.pictures.choices import choose_labels, sampling_settings
-from aigc_cli.pictures.held_out import held_out
 from aigc_cli.pictures.placing import put_in_place
-from aigc_cli.pictures.previews import (
-    FORMATS,
-    LONGEST_SIDE,
-    default_columns,
-    draw_chunks,
-    grid,
-    grid_size,
-    save_image,
-    stacked,
-)  # fmt: skip
+from aigc_cli.pictures.previews import FORMATS, LONGEST_SIDE, default_columns, draw_chunks, grid, grid_size, save_image
 from aigc_cli.pictures.request import FLAGS, Request
+from aigc_cli.pictures.rows import shown, verb_of
 from aigc_cli.randomness import mix
 
-ABILITIES = {"samples": Samples, "walk": Renders, "manifold": Renders, "reconstructions": Reconstructs}
+ABILITIES = {"samples": Samples, "walk": Renders, "manifold": Renders}
 MOST_PIXELS = 1 << 28  # of all frames together: a grid of 16,384 x 16,384, or some 700 MB of colour in memory
 
 
 class Gallery:
     """Pair a model with a request, checked against each other, and write what comes of it."""
 
-    def __init__(
-        self, model: Model, request: Request, config: Mapping[str, Any], device: torch.device, name: str
-    ) -> None:
+    def __init__(self, model: Model, request: Request, device: torch.device, name: str) -> None:
         self.model: Any = model  # what it can do is asked of the protocols
-        self.request, self.config, self.device = request, config, device
+        self.request, self.device = request, device
         self.spec: DataSpec = model.spec
         self.name = name
         self._refuse_what_the_model_cannot()
         self.settings = self._checked_settings()
-        of_data = request.kind == "reconstructions"  # labels then say which data to take
-        known = bool(request.labels) if of_data else self.model.conditional
-        self.chosen = choose_labels(request.labels, self.spec, known=known)
+        self.chosen = choose_labels(request.labels, self.spec, known=self.model.conditional)
         if request.kind == "manifold":
             if len(request.labels) > 1:
                 raise ConfigError("label: a manifold shows one class. Type one, such as label=0.")
             self.chosen = self.chosen[:1]
-        turn = 1 if of_data else len(self.chosen)
+        turn = len(self.chosen)
         self.n = math.ceil(request.n / turn) * turn if request.rounded and 1 < turn <= request.n else request.n
         self.columns = request.columns or default_columns(self.n, turn)
         self._refuse_absurd_sizes()
@@ -88,7 +74,6 @@ class Gallery:
             ideas.append(f"label={self.spec.class_names[-1]}")
         if isinstance(self.model, Renders):
             ideas += ["interpolate=true"] + ["manifold=true"] * (self._latent_shape() == (2,))
-        ideas += ["reconstruct=true"] * isinstance(self.model, Reconstructs)
         done = [f"{FLAGS.get(self.request.kind)}=true"]
         return next((idea for idea in ideas if idea not in done), f"seed={self.request.seed + 1}")
 
@@ -142,23 +127,6 @@ class Gallery:
                 parts.append(self.model.render(latent.to(self.device), condition, generator=generator, **self.settings))
         return shown(torch.cat(parts), self.spec)
 
-    def _reconstructions(self) -> np.ndarray:
-        """Return rows of data, each followed by the row of what the model makes of them."""
-        x, labels = held_out(
-            self.config, self.request.data, self.spec, self.n, seed=self.request.seed, classes=self.chosen
-        )
-        if len(x) < self.request.n and not self.request.rounded:
-            print(f"aigc: n: {self.request.n} asked for, but only {len(x)} are held out.", file=sys.stderr)
-        self.n = len(x)
-        self.columns = min(self.request.columns or default_columns(2 * self.n), self.n)
-        made = []
-        for start in range(0, self.n, self.request.batch_size):
-            part = slice(start, start + self.request.batch_size)
-            condition = labels[part].to(self.device) if self.model.conditional and labels is not None else None
-            with torch.no_grad():
-                made.append(self.model.reconstruct(x[part].to(self.device), condition).cpu())
-        return stacked([shown(x, self.spec), shown(torch.cat(made), self.spec)], self.columns)
-
     def _counted(self, parts: Iterator[Tensor], count: int) -> Iterator[Tensor]:
         """Tell the bar after the first part how many passes all of them will take."""
         for part in parts:
@@ -173,8 +141,6 @@ class Gallery:
 
     def _checked_settings(self) -> dict[str, Any]:
         """Check steps, guidance and the like against the signature of what will be called."""
-        if self.request.kind == "reconstructions":
-            return {}
         function = type(self.model).sample if self.request.kind == "samples" else type(self.model).render
         return sampling_settings(self.model, self.name, function, self.request.settings)
 
@@ -184,9 +150,10 @@ class Gallery:
             given = f"a model of {self.spec.kind} {self.spec.shape}"
             raise ConfigError(f"ckpt: {given}; aigc sample shows pictures of 1 or 3 channels.")
         if not isinstance(self.model, ABILITIES[kind]):
-            lacks = {"samples": "draws no samples", "reconstructions": "takes no pictures in (a vae does)"}
-            said = f"{flag or 'ckpt'}: model '{self.name}' {lacks.get(kind, 'has no latents')}. "
-            raise ConfigError(said + (f"Leave {flag} out." if flag else "Try reconstruct=true."))
+            lacks = "has no latents to walk between" if flag and isinstance(self.model, Samples) else "draws no samples"
+            verb = verb_of(self.model)
+            way = f"Leave {flag} out." if lacks.startswith("has") else f"Type aigc {verb} ckpt={self.request.ckpt}"
+            raise ConfigError(f"{flag or 'ckpt'}: model '{self.name}' {lacks}. {way}")
         if kind == "manifold" and self._latent_shape() != (2,):
             shape = " x ".join(map(str, self._latent_shape()))
             raise ConfigError(
@@ -197,9 +164,8 @@ class Gallery:
     def _refuse_absurd_sizes(self) -> None:
         if self.request.files:
             return
-        n = 2 * self.n if self.request.kind == "reconstructions" else self.n
         _, height, width = self.spec.shape
-        width, height = grid_size(n, height, width, self.columns)
+        width, height = grid_size(self.n, height, width, self.columns)
         frames = self.request.frames if self.request.kind == "walk" else 1
         side = LONGEST_SIDE[FORMATS[self.request.format]]
         if width * height * frames > MOST_PIXELS or max(width, height) > side:
@@ -208,14 +174,6 @@ class Gallery:
                 f"n: {made} of {width} x {height}, allowed: {side} a side and {MOST_PIXELS:,} pixels in "
                 "all. Type a smaller n" + ", or files=true." * (self.request.kind == "samples")
             )
-
-
-def shown(stored: Tensor, spec: DataSpec) -> np.ndarray:
-    """Return stored integers as uint8 pictures from black to white."""
-    array = stored.cpu().numpy()
-    if spec.levels == 256:
-        return array
-    return (array.astype(np.float32) * (255 / (spec.levels - 1))).round().astype(np.uint8)
 
 
 @contextmanager

@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from aigc_cli.interfaces import DataSpec
 
 
-def held_out(
-    config: Mapping[str, Any], changes: Mapping[str, Any], spec: DataSpec, n: int, *, seed: int, classes: Sequence[int]
+def some_of(
+    pack: Pack, n: int, *, seed: int, classes: Sequence[int] = (), split: str = "test"
 ) -> tuple[Tensor, Tensor | None]:
-    """Return up to n samples of the test split, drawn by the seed, and what comes with them; of `classes`, if any."""
-    pack = data_of(config, changes, spec)
-    x, condition = pack.split("test")
+    """Return up to n samples of a split, drawn by the seed, and what comes with them; of `classes`, if any.
+
+    Where nothing is held out at all, training data stand in.
+    """
+    x, condition = pack.split(split if pack.counts[split] else "train")
     among = np.arange(len(x)) if condition is None or not classes else np.flatnonzero(np.isin(condition, classes))
     if not len(among):
-        raise ConfigError("reconstruct: no such data were held out from training. Train with more, or leave label out.")
+        raise ConfigError("label: no such data were held out from training. Train with more, or leave label out.")
     picked = np.sort(np.random.default_rng(seed).permutation(among)[:n])
     chosen = None if condition is None else torch.from_numpy(np.array(condition[picked]))
     return torch.from_numpy(np.array(x[picked])), chosen

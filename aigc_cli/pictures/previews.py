@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,22 +93,6 @@ def grid(images: Tensor | np.ndarray, columns: int | None = None, *, scale: int 
         top, left = (index // columns) * (height * scale + GAP), (index % columns) * (width * scale + GAP)
         page[top : top + height * scale, left : left + width * scale] = tile.transpose(1, 2, 0)
     return Image.fromarray(page[..., 0] if channels == 1 else page)
-
-
-def stacked(rows: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Lay sets of pictures (N, C, H, W) out one below the other, row by row, the last row filled up with black.
-
-    Grey ones become coloured and small ones are enlarged where the others are.
-    """
-    channels, height, width = (max(each.shape[axis] for each in rows) for axis in (1, 2, 3))
-    lines = math.ceil(len(rows[0]) / columns)
-    sets = []
-    for each in rows:
-        alike = each[:, :, np.arange(height) * each.shape[2] // height][..., np.arange(width) * each.shape[3] // width]
-        alike = np.broadcast_to(alike, (len(each), channels, height, width))
-        filled = np.pad(alike, ((0, lines * columns - len(each)), *((0, 0),) * 3))
-        sets.append(filled.reshape(lines, columns, channels, height, width))
-    return np.stack(sets, axis=1).reshape(-1, channels, height, width)
 
 
 def save_grid(

@@ -13,9 +13,9 @@ from typing import Any
 from aigc_cli.errors import ConfigError
 from aigc_cli.runs.finding import near_runs
 
-DEFAULT_N = {"samples": 64, "walk": 16, "reconstructions": 32, "manifold": 400}
-FLAGS = {"walk": "interpolate", "reconstructions": "reconstruct", "manifold": "manifold"}
-SETTINGS = ("steps", "guidance", "eta", "sampler")  # of the model's own drawing
+DEFAULT_N = {"samples": 64, "walk": 16, "manifold": 400}
+FLAGS = {"walk": "interpolate", "manifold": "manifold"}
+SETTINGS = ("steps", "guidance", "eta", "sampler", "temperature", "top_k")  # of the model's own drawing
 NAMED = ("n", "grid", "seed", "label", *SETTINGS, "frames", "batch_size")  # what a file's name says where it was typed
 STILL, MOVING = ("png", "jpeg", "webp"), ("webp", "gif")
 LONGEST_GRID = 1000  # rows or columns
@@ -27,7 +27,7 @@ class Request:
     """A checked wish for pictures."""
 
     ckpt: Path
-    kind: str  # samples, walk, reconstructions or manifold
+    kind: str  # samples, walk or manifold
     n: int
     rounded: bool  # n is a default, which may grow until each class has its turn equally often
     seed: int
@@ -39,7 +39,6 @@ class Request:
     output: Path | None
     batch_size: int
     device: str
-    data: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)  # of the model's sampler, only those that were typed
     slug: str = ""  # what of the command the file's name says
 
@@ -58,12 +57,12 @@ def plain_request(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Req
     if label == []:
         mistakes.append("label: given an empty list, allowed: a class's name or index, or several as [0,1,2].")
     request = Request(
-        ckpt=_checkpoint(config["ckpt"], mistakes), kind=kind, n=n or rows * columns or DEFAULT_N[kind],
+        ckpt=existing_checkpoint(config["ckpt"], mistakes), kind=kind, n=n or rows * columns or DEFAULT_N[kind],
         rounded=not (n or rows), seed=config["seed"], columns=columns or None,
         labels=tuple(label) if isinstance(label, list) else () if label is None else (label,),
         output=Path(output).expanduser() if output else None, format=_format(kind, config, mistakes),
         files=config["files"], frames=config["frames"], batch_size=config["batch_size"], device=config["device"],
-        data=dict(config["data"]), settings={key: typed[key] for key in SETTINGS if key in typed},
+        settings={key: typed[key] for key in SETTINGS if key in typed},
         slug=_slug({key: typed[key] for key in NAMED if key in typed}),
     )  # fmt: skip
     mistakes += _of_no_use(kind, typed)
@@ -89,15 +88,11 @@ def _of_no_use(kind: str, typed: Mapping[str, Any]) -> list[str]:
         wrong.append("grid: not with files=true, which makes no grid. Leave one of them out.")
     if kind != "walk" and "frames" in typed:
         wrong.append("frames: only of a walk. Type interpolate=true as well, or leave frames out.")
-    if kind == "reconstructions":
-        useless = [key for key in SETTINGS if key in typed]
-        wrong += [f"{key}: not with reconstruct=true, which draws nothing. Leave it out." for key in useless]
-    elif "data" in typed:
-        wrong.append("data: only reconstruct=true reads data. Type it as well, or leave data out.")
     return wrong
 
 
-def _checkpoint(ckpt: str | None, mistakes: list[str]) -> Path:
+def existing_checkpoint(ckpt: str | None, mistakes: list[str]) -> Path:
+    """Return the path of a checkpoint, or add to the mistakes that nothing is there."""
     path = Path(ckpt or "").expanduser()
     if ckpt and path.exists():
         return path

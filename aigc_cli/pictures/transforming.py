@@ -1,102 +1,110 @@
-"""Turn pictures into others by a trained model: one way for every verb of a model that transforms."""
+"""Turn every picture of a folder into another by a trained model: one way for denoise, upscale and the like."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from aigc_cli.errors import ConfigError, TrainingError
+from aigc_cli.errors import ConfigError
+from aigc_cli.pictures.opening import Opened, home_of, open_model, probe, short, writing_at
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from numpy.typing import NDArray
+
+    Picture: TypeAlias = NDArray[np.uint8]  # (C, H, W)
+
+MOST_PIXELS = 1 << 22  # of a picture of any size: what a network makes of it fills some hundred times the memory
 
 
 def transform_folder(verb: str, config: Mapping[str, Any]) -> None:
-    """Write what the model of config["ckpt"] makes of config["samples"], a picture or a folder, by the same names."""
-    for key, what in (("ckpt", "a run's folder, a checkpoint's or a .safetensors file"),
-                      ("samples", f"a picture, or a folder of pictures, to {verb}")):  # fmt: skip
-        if config[key] is None:
-            raise ConfigError(f"{key}: not set. It is: {what}. Type {key}=PATH.")
-    from aigc_cli.checkpoints import resolve
-    from aigc_cli.checkpoints.restoring import restore
-    from aigc_cli.commands.sample import preset_of
-    from aigc_cli.devices import choose, explaining_memory
-    from aigc_cli.interfaces import Transforms
-    from aigc_cli.pictures.files import find_pictures
+    """Write what the model of config["ckpt"] makes of each picture of config["samples"], under the same names."""
+    if config["samples"] is None:
+        raise ConfigError(f"samples: not set. It is: the folder of pictures to {verb}. Type samples=FOLDER.")
+    opened = open_model(config, "Transforms", f"does not {verb} pictures")
+    if opened.model.verb != verb:
+        raise ConfigError(f"ckpt: model '{opened.name}' does not {verb}. Type aigc {opened.model.verb} instead.")
+    source = Path(config["samples"]).expanduser()
+    folder, prefix = home_of(opened.checkpoint.path, verb)
+    target = Path(config["output"]).expanduser() if config["output"] else folder / f"{prefix}{source.resolve().name}"
+    if target.resolve() == source.resolve():
+        raise ConfigError(f"output: {target} is the folder that is read. Type another.")
+    probe(target.parent)
+
+    from aigc_cli.devices import explaining_memory
     from aigc_cli.pictures.placing import put_in_place
 
-    files = find_pictures(config["samples"], "samples")
-    device = choose(config["device"], "fp32").torch
-    checkpoint = resolve(Path(config["ckpt"]).expanduser())
-    model, name = restore(checkpoint, device), preset_of(checkpoint)
-    if not isinstance(model, Transforms) or model.verb != verb:
-        instead = f" Type aigc {model.verb} instead." if isinstance(model, Transforms) else " Choose another."
-        raise ConfigError(f"ckpt: model '{name}' does not {verb} pictures.{instead}")
-    target = _target(verb, config, checkpoint.path)
-    fit = checkpoint.meta["config"].get("data", {}).get("fit", "crop")
     count = 0
-    try:
-        with put_in_place(target) as place, explaining_memory(device, config["batch_size"]):
-            for path, picture in _made(model, files, config, device, fit):
-                _write(place.aside / path, picture)
-                count += 1
-    except OSError as error:
-        raise TrainingError(f"{target}: not written ({error.strerror or error}). Type output= and a path.") from None
-    print(f"{count:,} {'pictures' if count > 1 else 'picture'} by {name}: {place.path}")
+    with writing_at(target), put_in_place(target) as place, explaining_memory(opened.device, config["batch_size"]):
+        for name, picture in _made(opened, source, config):
+            _write(place.aside / name, picture)
+            count += 1
+    print(f"{count:,} pictures by {opened.name}: {short(place.path)}")
 
 
-def _target(verb: str, config: Mapping[str, Any], checkpoint: Path) -> Path:
-    """Return the folder to write: in the run, or beside a lone file of weights, or as asked."""
-    source, path = Path(config["samples"]).expanduser().resolve(), checkpoint.resolve()
-    of_run = path.parent.name == "checkpoints"
-    folder = path.parents[1] / verb if of_run else path.parent / f"{path.stem}-{verb}"
-    target = Path(config["output"]).expanduser() if config["output"] else folder / source.stem
-    if target.resolve() in (source, source.parent if source.is_file() else source):
-        raise ConfigError(f"output: {target} is the folder that is read. Type another.")
-    return target
-
-
-def _made(
-    model: Any, files: Mapping[str, Path], config: Mapping[str, Any], device: torch.device, fit: Any
-) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Yield names and what was made, (C, H, W) each; what was cut to size, or could not be read, is told at the end."""
+def _made(opened: Opened, folder: Path, config: Mapping[str, Any]) -> Iterator[tuple[str, Picture]]:
+    """Yield names and what was made, (C, H, W) each."""
+    import numpy as np
     import torch
+
+    from aigc_cli.pictures.rows import shown
+
+    model, generator = opened.model, torch.Generator(opened.device).manual_seed(config["seed"])
+    for batch in _batches(_read(model, folder), config["batch_size"]):
+        given = torch.from_numpy(np.stack([picture for _, picture in batch])).to(opened.device)
+        with torch.no_grad():
+            made = shown(model.transform(given, generator=generator), model.spec)
+        yield from zip([name for name, _ in batch], made, strict=True)
+
+
+def _read(model: Any, folder: Path) -> Iterator[tuple[str, Picture]]:
+    """Yield each picture as the model takes it, with the name that it gets; files that are none are told at the end."""
     from tqdm import tqdm
 
-    from aigc_cli.data.decode import picture_size, read_picture
-    from aigc_cli.data.folders import shown
+    from aigc_cli.data.decode import read_picture, read_whole
+    from aigc_cli.data.folders import existing_folder, shown
     from aigc_cli.data.source import Rejected
-    from aigc_cli.pictures.files import made_name
+    from aigc_cli.interfaces import AnySize
+    from aigc_cli.pictures.inputs import picture_files, refuse_none, tell_rejected
 
-    channels, height, width = model.source.shape
-    generator = torch.Generator(device).manual_seed(config["seed"])
-    names, waiting, bad, resized = [], [], [], 0
-    for number, (name, file) in enumerate(tqdm(files.items(), desc=model.verb, leave=False, disable=None), 1):
+    root, (channels, _, side) = existing_folder(str(folder), "samples"), model.source.shape
+    rejected: list[str] = []
+    used: set[str] = set()
+    for path in tqdm(picture_files(root), desc=model.verb, leave=False, disable=None, dynamic_ncols=True):
         try:
-            waiting.append(torch.from_numpy(read_picture(file, channels, width, fit).copy()))
-            names.append(made_name(name))
-            resized += picture_size(file) != (width, height)
+            if isinstance(model, AnySize):
+                picture = read_whole(root / path, channels, MOST_PIXELS)
+            else:
+                picture = read_picture(root / path, channels, side)
         except Rejected as reason:
-            bad.append(f"{shown(name)} ({reason})")
-        if waiting and (len(waiting) == config["batch_size"] or number == len(files)):
-            made = model.transform(torch.stack(waiting).to(device), generator=generator).cpu().numpy()
-            yield from zip(names, made, strict=True)
-            names, waiting = [], []
-    if bad:
-        print(f"aigc: {len(bad)} files cannot be used: {'; '.join(bad[:3])}", file=sys.stderr)
-    if resized:
-        print(f"aigc: {resized} of the pictures were not {width}x{height}, as the model has learnt: made so "
-              f"({'their middle' if fit == 'crop' else 'padded'}).", file=sys.stderr)  # fmt: skip
-    if len(bad) == len(files):
-        raise ConfigError(f"samples: none of the {len(files)} pictures of '{config['samples']}' can be used.")
+            rejected.append(f"{shown(path)} ({reason})")
+            continue
+        yield _name(path, used), picture
+    tell_rejected(rejected)
+    refuse_none(used, folder)
 
 
-def _write(path: Path, picture: NDArray[np.uint8]) -> None:
-    from aigc_cli.pictures.files import as_picture
-    from aigc_cli.pictures.previews import save_image
+def _batches(pictures: Iterator[tuple[str, Picture]], size: int) -> Iterator[list[tuple[str, Picture]]]:
+    """Gather neighbours of the same shape."""
+    waiting: list[tuple[str, Picture]] = []
+    for name, picture in pictures:
+        if waiting and (waiting[0][1].shape != picture.shape or len(waiting) == size):
+            yield waiting
+            waiting = []
+        waiting.append((name, picture))
+    yield waiting
 
-    save_image(as_picture(picture), path)
+
+def _name(path: str, used: set[str]) -> str:
+    """Return what a picture's own name becomes: .png, behind its old suffix where another has taken the name."""
+    name = str(Path(path).with_suffix(".png"))
+    name = f"{path}.png" if name in used else name
+    used.add(name)
+    return name
+
+
+def _write(path: Path, picture: Picture) -> None:
+    from aigc_cli.pictures.previews import grid, save_image
+
+    save_image(grid(picture[None], scale=1), path)

@@ -83,10 +83,10 @@ class Run:
         self.metrics.append(line)
 
     def summarise(self, status: str, *, step: int, minutes: float, objective: float | None = None,
-                  error: str | None = None, grid: str | None = None) -> None:  # fmt: skip
-        """Write summary.json; status: running, finished, stopped or failed. Never fails."""
+                  error: str | None = None, grid: str | None = None, use: str | None = None) -> None:  # fmt: skip
+        """Write summary.json; status: running, finished, stopped or failed; use: the next verb. Never fails."""
         values = {"status": status, "objective": objective, "step": step, "minutes": round(minutes, 2)}
-        text = json.dumps({**values, "error": error, "grid": grid}, indent=2) + "\n"
+        text = json.dumps({**values, "error": error, "grid": grid, "use": use}, indent=2) + "\n"
         try:
             atomic_write(self.directory / "summary.json", text.encode())
         except OSError as problem:

@@ -35,6 +35,12 @@ SMALL = ("model=ddpm", "model.denoiser.width=8", "model.denoiser.blocks=1")
     (["model=ddpm"], {"shape": (3, 33, 33)}, r"model.denoiser.multipliers=\[1\]"),
     (["model=ddpm", "model.denoiser.multipliers=[1,2,2]"], {"shape": (1, 28, 28)}, r"model.denoiser.attention=\[14\]"),
     (["model=ddpm"], {"shape": (3, 96, 96)}, "96, 48, 24, 12"),
+    (["model=vqvae"], {"shape": (1, 30, 30)}, "Type data.size=32"),
+    (["model=vqvae"], {"shape": (1, 16000), "kind": "audio"}, "given audio data, allowed: image"),
+    (["model=vae", "model.halvings=2"], {"shape": (1, 30, 30)}, "model.halvings: 2 halvings are given data of 1x30x30"),
+    (["model=super_resolution"], {"shape": (3, 33, 33)}, "data.size=34"),
+    (["model=super_resolution", "model.scale=4"], {"shape": (3, 8, 8)}, "data.size=16"),
+    (["model=vqvae_prior", "model.first_stage=null", "model.network.heads=3"], {}, "Type width=258"),
     (["model=ddpm", "model.conditional=true", "model.label_dropout=0", "model.guidance=2"], {}, "model.guidance=1"),
     *((([f"model={name}", "model.conditional=true"]), {"labels": False}, "model.conditional=false")
       for name in ("gan", "vae", "ddpm")),

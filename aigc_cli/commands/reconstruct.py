@@ -1,0 +1,92 @@
+"""Show what is left of data after a model's bottleneck: `aigc reconstruct ckpt=outputs/vae-mnist`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge, Le
+
+from aigc_cli.errors import ConfigError
+from aigc_cli.pictures.opening import home_of, open_model, probe, short, writing_at
+
+if TYPE_CHECKING:
+    from aigc_cli.composing.compose import Composed
+    from aigc_cli.pictures.inputs import Inputs
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def reconstruct(
+    run: Composed,
+    *,
+    ckpt: str | None,
+    samples: str | None,
+    n: Annotated[int, Ge(1), Le(4096)],
+    seed: Annotated[int, Ge(0), Le(2**63 - 1)],
+    label: int | str | list[int | str] | None,
+    data: Mapping[str, Any],
+    output: str | None,
+    device: str,
+    batch_size: Annotated[int, Ge(1), Le(4096)],
+) -> None:
+    """Write a grid, rows of pictures over rows of their reconstructions, and say where it lies."""
+    config = run.config
+    target = Path(output).expanduser() if output else None
+    if target is not None and target.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"output: given {output}, allowed: a name that ends in {', '.join(SUFFIXES)}.")
+    if samples is not None and label is not None:
+        raise ConfigError("label: samples= are read whole. Leave one of them out.")
+    opened = open_model(config, "Reconstructs", "has no bottleneck to pass pictures through (autoencoders have)")
+    folder, prefix = home_of(opened.checkpoint.path, "samples")
+    of = f"-{Path(samples).name}" if samples else ""
+    target = target or folder / f"{prefix}reconstructions-step-{opened.checkpoint.step:08d}{of}.png"
+    probe(target.parent)
+
+    from aigc_cli.pictures.placing import put_in_place
+    from aigc_cli.pictures.previews import default_columns, grid, save_image
+    from aigc_cli.pictures.rows import interleave
+
+    inputs = chosen(opened, config)
+    columns = min(default_columns(2 * len(inputs)), len(inputs))
+    page = grid(interleave(_rows(opened, inputs, batch_size), columns), columns)
+    about = {"step": str(opened.checkpoint.step), "config": json.dumps(opened.trained, sort_keys=True)}
+    with writing_at(target), put_in_place(target) as place:
+        save_image(page, place.aside, metadata=about)
+    print(f"{len(inputs)} pictures over their reconstructions by {opened.name}: {short(place.path)}")
+    print(f"next: aigc anomaly ckpt={short(Path(str(ckpt)))}")
+
+
+def _rows(opened: Any, inputs: Inputs, batch_size: int) -> list[Any]:
+    """Return the pictures and their reconstructions: (N, C, H, W) each."""
+    import numpy as np
+    import torch
+
+    from aigc_cli.devices import explaining_memory
+    from aigc_cli.pictures.rows import shown
+
+    rows: tuple[list, list] = ([], [])
+    with explaining_memory(opened.device, batch_size), torch.no_grad():
+        for x, condition in inputs.chunks(opened.model, batch_size, opened.device):
+            for row, part in zip(rows, (x, opened.model.reconstruct(x, condition)), strict=True):
+                row.append(shown(part, opened.model.spec))
+    return [np.concatenate(row) for row in rows]
+
+
+def chosen(opened: Any, config: Mapping[str, Any]) -> Inputs:
+    """Return the pictures that are asked for: of the classes of label=, or any."""
+    from aigc_cli.pictures.choices import choose_labels
+    from aigc_cli.pictures.held_out import data_of, some_of
+    from aigc_cli.pictures.inputs import Inputs, inputs_for
+
+    if config["samples"] is not None:
+        return inputs_for(opened.model, config, opened.trained)
+    label = config["label"]
+    typed = () if label is None else tuple(label) if isinstance(label, list) else (label,)
+    classes = choose_labels(typed, opened.model.spec, known=True) if typed else []
+    pack = data_of(opened.trained, config["data"], opened.model.spec)
+    x, labels = some_of(pack, config["n"], seed=config["seed"], classes=classes)
+    names = opened.model.spec.class_names
+    return Inputs(x.numpy(), [""] * len(x), labels.numpy() if labels is not None and names else None, names)

@@ -1,0 +1,133 @@
+"""What is put into a model: pictures of a folder, or data of the set that it was trained on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aigc_cli.data.decode import SUFFIXES, read_picture
+from aigc_cli.data.folders import existing_folder, list_files, shown
+from aigc_cli.data.source import Rejected
+from aigc_cli.errors import ConfigError
+from aigc_cli.pictures.held_out import data_of
+
+if TYPE_CHECKING:
+    from aigc_cli.interfaces import DataSpec, Model
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Stored pictures in a row, each with a name and maybe a label."""
+
+    x: NDArray[np.uint8]  # (N, *spec.shape)
+    names: list[str]
+    labels: NDArray[np.int64] | None  # indices into classes
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def label_of(self, index: int) -> str:
+        """Return the name of a picture's class; nothing where it has none."""
+        return "" if self.labels is None else self.classes[self.labels[index]]
+
+    def chunks(self, model: Model, size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield pictures and what the model is conditioned on, on the device."""
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            labels = torch.from_numpy(self.labels[part]) if model.conditional and self.labels is not None else None
+            yield torch.from_numpy(np.array(self.x[part])).to(device), None if labels is None else labels.to(device)
+
+
+def inputs_for(model: Model, config: Mapping[str, Any], trained: Mapping[str, Any]) -> Inputs:
+    """Return the folder's pictures, or the split of the model's data, that a verb's config asks for.
+
+    trained: the config of the model's training. Up to config["n"] of them, chosen by config["seed"], if it is set.
+    """
+    typed = {key: value for key, value in config["data"].items() if value is not None}
+    if config["samples"] is None:
+        found = from_data(config, trained, model.spec)
+    else:
+        if typed:
+            raise ConfigError(f"data: samples={config['samples']} are read already. Leave one of them out.")
+        found = from_folder(Path(config["samples"]).expanduser(), model.spec)
+        if model.conditional:
+            found = as_known(found, model.spec)
+    n = config.get("n")
+    if n is None or n >= len(found):
+        return found
+    picked = np.sort(np.random.default_rng(config["seed"]).permutation(len(found))[:n])
+    labels = None if found.labels is None else found.labels[picked]
+    return Inputs(found.x[picked], [found.names[index] for index in picked], labels, found.classes)
+
+
+def from_data(config: Mapping[str, Any], trained: Mapping[str, Any], spec: DataSpec) -> Inputs:
+    """Return a split of the data that a model was trained on."""
+    pack, split = data_of(trained, config["data"], spec), config.get("split", "test")
+    if not pack.counts[split]:
+        raise ConfigError(f"split: these data have no {split} samples. Type samples=FOLDER, or split=train.")
+    x, labels = pack.split(split)
+    names = [f"{split}/{index:05d}" for index in range(len(x))]
+    return Inputs(x, names, labels if spec.classes else None, spec.class_names)
+
+
+def from_folder(folder: Path, spec: DataSpec, most: int | None = None, leave_out: str = "") -> Inputs:
+    """Read pictures as the data's own are: size, channels, middle crop; a sub-folder is a class. Bad ones are told."""
+    root = existing_folder(str(folder), "samples")
+    channels, side = spec.shape[0], spec.shape[-1]
+    if spec.shape != (channels, side, side) or channels not in (1, 3) or spec.levels != 256:
+        given = f"{'x'.join(map(str, spec.shape))} of {spec.levels} levels"
+        raise ConfigError(f"samples: the data are {given}, allowed: square pictures of 1 or 3 channels and 256 levels.")
+    found: dict[str, NDArray[np.uint8]] = {}
+    rejected = []
+    for path in picture_files(root):
+        if path != leave_out and (most is None or len(found) < most):
+            try:
+                found[path] = read_picture(root / path, channels, side, "crop")
+            except Rejected as reason:
+                rejected.append(f"{shown(path)} ({reason})")
+    tell_rejected(rejected)
+    refuse_none(found, folder)
+    folders = [path.partition("/")[0] if "/" in path else "" for path in found]
+    classes = sorted(set(folders))
+    labels = np.array([classes.index(name) for name in folders]) if classes != [""] else None
+    return Inputs(np.stack(list(found.values())), list(map(shown, found)), labels, tuple(map(shown, classes)))
+
+
+def picture_files(root: Path) -> list[str]:
+    """List the pictures below a folder by their names."""
+    return [path for path, _, _ in list_files(root, "samples") if path.lower().endswith(SUFFIXES)]
+
+
+def tell_rejected(rejected: list[str]) -> None:
+    """Say on stderr which files cannot be used."""
+    if rejected:
+        more = f" and {len(rejected) - 3} more" if len(rejected) > 3 else ""
+        print(f"aigc: {len(rejected)} files cannot be used: {'; '.join(rejected[:3])}{more}", file=sys.stderr)
+
+
+def refuse_none(found: Any, folder: Path) -> None:
+    """Refuse a folder of which nothing is left."""
+    if not found:
+        raise ConfigError(f"samples: no pictures in '{folder}'. Allowed: a folder of PNG, JPEG, WebP, BMP, GIF, TIFF.")
+
+
+def as_known(found: Inputs, spec: DataSpec) -> Inputs:
+    """Return a folder's pictures with its sub-folders' names read as the model's classes."""
+    known = spec.class_names
+    unknown = [name for name in found.classes if name not in known] if found.labels is not None else ["none"]
+    if unknown:
+        given = unknown[0] or "pictures beside them"
+        raise ConfigError(f"samples: the model knows its data by label, so sub-folders must be named after classes, "
+                          f"given {given}, allowed: {', '.join(known[:20])}.")  # fmt: skip
+    assert found.labels is not None
+    index = np.array([known.index(name) for name in found.classes])
+    return Inputs(found.x, found.names, index[found.labels], known)
