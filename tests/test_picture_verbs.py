@@ -203,7 +203,7 @@ MISTAKES = {
     "anomaly ckpt=clothes samples=mine usual=good": "usual: these pictures have no labels.",
     "anomaly": "ckpt: not set",
     "denoise ckpt=clothes samples=mine": "ckpt: model 'autoencoder' does not denoise pictures. It can: aigc",
-    "denoise ckpt=clean": "samples: not set. It is: the folder of pictures to denoise.",
+    "denoise ckpt=clean": "samples: not set. It is: a picture, or a folder of pictures, to denoise.",
     "denoise ckpt=clean samples=mine output=mine": "output: mine is the folder that is read.",
     "upscale ckpt=clean samples=mine": "ckpt: model 'denoising_autoencoder' does not upscale. Type aigc denoise",
     "upscale ckpt=clean samples=mine lable=3": "lable: no such setting.",

@@ -8,6 +8,8 @@ from annotated_types import Ge, Lt
 from torch import Tensor
 from torch.nn import functional as F
 
+from aigc_cli.interfaces import Logs
+
 
 class AdversarialLoss(Protocol):
     """Judge logits (B,): what to descend for the critic, and for the generator."""
@@ -71,3 +73,17 @@ class Wasserstein:
     def generator(self, fake: Tensor) -> Tensor:
         """Return the negative mean score."""
         return -fake.float().mean()
+
+
+def verdicts(real: Tensor, fake: Tensor) -> Logs:
+    """Return what a critic says, for the log: mean probabilities of being real, and its accuracy.
+
+    accuracy: share of pairs whose real one is judged the likelier.
+    """
+    accuracy = (real.detach() > fake.detach()).float().mean()
+    return {"real": chance(real), "fake": chance(fake), "accuracy": accuracy}
+
+
+def chance(logits: Tensor) -> Tensor:
+    """Return the mean probability of being real, for the log."""
+    return logits.detach().float().sigmoid().mean()

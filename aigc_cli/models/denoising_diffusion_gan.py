@@ -15,7 +15,7 @@ from torch import Tensor
 
 from aigc_cli.config import Choice
 from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes, nothing
-from aigc_cli.models.adversarial import AdversarialLoss
+from aigc_cli.models.adversarial import AdversarialLoss, chance, verdicts
 from aigc_cli.models.penalties import Penalty
 from aigc_cli.models.suitability import count_classes
 
@@ -68,7 +68,7 @@ class DenoisingDiffusionGAN(Model):
         real_logits = self._judge(earlier, later, time, labels)
         fake_logits = self._judge(fake, later, time, labels)
         loss = self.adversarial.critic(real_logits, fake_logits)
-        return loss, {"loss": loss.detach(), "real": _score(real_logits), "fake": _score(fake_logits)}
+        return loss, {"loss": loss.detach(), **verdicts(real_logits, fake_logits)}
 
     def penalty_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         """Keep the critic smooth around real steps; of penalties that ask for more, between them and generated ones."""
@@ -86,7 +86,7 @@ class DenoisingDiffusionGAN(Model):
         fake = self._step(later, self._noise(batch), time, labels, torch.randn_like(later))
         logits = self._judge(fake, later, time, labels)
         loss = self.adversarial.generator(logits)
-        return loss, {"loss": loss.detach(), "fake": _score(logits)}
+        return loss, {"loss": loss.detach(), "fake": chance(logits)}
 
     def latent(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw the noise that sampling begins with: (n, *spec.shape)."""
@@ -142,8 +142,3 @@ def alpha_bars_of(timesteps: int) -> Tensor:
     """Return what is left of the data's variance at timesteps from 0: (T + 1,); arXiv:2112.07804, appendix C."""
     share = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
     return torch.exp(-LEAST_RATE * share - (MOST_RATE - LEAST_RATE) / 2 * share.square()).float()
-
-
-def _score(logits: Tensor) -> Tensor:
-    """Return the mean probability of being real, for the log."""
-    return logits.detach().float().sigmoid().mean()

@@ -12,7 +12,7 @@ from torch import Tensor
 from aigc_cli.config import Choice
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes, nothing
-from aigc_cli.models.adversarial import AdversarialLoss
+from aigc_cli.models.adversarial import AdversarialLoss, chance, verdicts
 from aigc_cli.models.augmentations import Augmentation, NoAugmentation
 from aigc_cli.models.path_length import NoRegulariser, PathLength, Styled
 from aigc_cli.models.penalties import Penalty
@@ -74,10 +74,7 @@ class GAN(Model):
         return tuple(phases)
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        """Judge real and generated signals apart: a batch-norm critic must not see them mixed (as arXiv:1511.06434).
-
-        accuracy: share of pairs whose real one is judged the likelier.
-        """
+        """Judge real and generated signals apart: a batch-norm critic must not see them mixed (as arXiv:1511.06434)."""
         condition, real = self._condition(batch.condition), self.augmentation(self.spec.encode(batch.x))
         with torch.no_grad():
             fake = self.augmentation(self._generate(self._noise(batch), condition))
@@ -86,8 +83,7 @@ class GAN(Model):
         loss = self.loss.critic(real_logits, fake_logits)
         if self.penalty.every == 1:
             loss = loss + self.penalty.loss(lambda x: self.critic(x, condition), real, fake)
-        logs = {"loss": loss.detach(), "real": _score(real_logits), "fake": _score(fake_logits)}
-        logs["accuracy"] = (real_logits.detach() > fake_logits.detach()).float().mean()
+        logs = {"loss": loss.detach(), **verdicts(real_logits, fake_logits)}
         if self.augmentation.adapts:
             logs["augmented"] = self.augmentation.probability.clone()  # type: ignore[attr-defined]
         return loss, logs
@@ -104,7 +100,7 @@ class GAN(Model):
         fake = self.augmentation(self._generate(self._noise(batch), condition))
         logits = self.critic(fake, condition)
         loss = self.loss.generator(logits)
-        return loss, {"loss": loss.detach(), "fake": _score(logits)}
+        return loss, {"loss": loss.detach(), "fake": chance(logits)}
 
     def path_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         """Take the generator's regulariser apart from its loss, less often."""
@@ -163,8 +159,3 @@ class GAN(Model):
 
     def _condition(self, labels: Tensor | None) -> Tensor | None:
         return labels if self.conditional else None
-
-
-def _score(logits: Tensor) -> Tensor:
-    """Return the mean probability of being real, for the log."""
-    return logits.detach().float().sigmoid().mean()

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from aigc_cli.config import Choice
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
-from aigc_cli.models.adversarial import AdversarialLoss
+from aigc_cli.models.adversarial import AdversarialLoss, chance, verdicts
 
 
 class Pix2Pix(Model):
@@ -56,7 +56,7 @@ class Pix2Pix(Model):
             made = torch.tanh(self.generator(source))
         real, fake = (self.critic(torch.cat([source, signal], dim=1)) for signal in (target, made))
         loss = self.loss.critic(real, fake) / 2
-        return loss, {"loss": loss.detach(), "real": _score(real), "fake": _score(fake)}
+        return loss, {"loss": loss.detach(), **verdicts(real, fake)}
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         """Pass for true, and come close to the target."""
@@ -65,7 +65,7 @@ class Pix2Pix(Model):
         logits = self.critic(torch.cat([source, made], dim=1))
         distance = F.l1_loss(made.float(), target)
         loss = self.loss.generator(logits) + self.l1 * distance
-        return loss, {"loss": loss.detach(), "l1": distance.detach(), "fake": _score(logits)}
+        return loss, {"loss": loss.detach(), "l1": distance.detach(), "fake": chance(logits)}
 
     def given(self, x: Tensor, condition: Tensor | None, *, generator: torch.Generator) -> Tensor:
         """Return the source that came with the target."""
@@ -92,8 +92,3 @@ def source_of(spec: DataSpec) -> DataSpec:
         sizes = " and ".join("x".join(map(str, each.shape[1:])) for each in (source, spec))
         raise ConfigError(f"model: the pictures of a pair are of {sizes}, allowed: of one size.")
     return source
-
-
-def _score(logits: Tensor) -> Tensor:
-    """Return the mean probability of being real, for the log."""
-    return logits.detach().float().sigmoid().mean()

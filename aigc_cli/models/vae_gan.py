@@ -12,7 +12,7 @@ from torch import Tensor
 from aigc_cli.config import Choice
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
-from aigc_cli.models.adversarial import AdversarialLoss
+from aigc_cli.models.adversarial import AdversarialLoss, verdicts
 from aigc_cli.models.suitability import count_classes
 from aigc_cli.models.vae import kl
 
@@ -77,8 +77,7 @@ class VAEGAN(Model):
         real = self.critic(x, condition)
         fakes = [self.critic(fake, condition) for fake in (again, fresh)]
         loss = sum((self.loss.critic(real, fake) for fake in fakes), start=real.new_zeros(())) / 2
-        accuracy = (real.detach() > fakes[1].detach()).float().mean()
-        return loss, {"loss": loss.detach(), "accuracy": accuracy}
+        return loss, {"loss": loss.detach(), **verdicts(real, fakes[1])}
 
     def encoder_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         """Return the KL divergence per latent, weighted, and the unlikeness of reconstructions."""

@@ -76,7 +76,7 @@ def from_data(config: Mapping[str, Any], trained: Mapping[str, Any], spec: DataS
         raise ConfigError(f"split: these data have no {split} samples. Type samples=FOLDER, or split=train.")
     x, labels = pack.split(split)
     names = [f"{split}/{index:05d}" for index in range(len(x))]
-    return Inputs(x, names, labels, spec.class_names if labels is not None else ())
+    return Inputs(x, names, labels if spec.classes else None, spec.class_names)
 
 
 def from_folder(folder: Path, spec: DataSpec, most: int | None = None, leave_out: str = "") -> Inputs:
