@@ -10,6 +10,8 @@ from typing import Any
 from benchmarks.measuring import RESULTS
 
 README = Path(__file__).parent / "README.md"
+FACE = README.parents[1] / "README.md"
+ZOO_BEGIN, ZOO_END = "<!-- zoo: written by `python -m benchmarks.report` -->", "<!-- end of zoo -->"
 BEGIN, END = "<!-- results: written by `python -m benchmarks.report` -->", "<!-- end of results -->"
 
 
@@ -22,7 +24,28 @@ def main() -> None:
     tables = ["\n".join(table(result)) for result in results if "rows" in result]
     text = "\n\n".join([rendered(timed), *tables])
     README.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    write_zoo([row for result in results if "rows" in result for row in result["rows"]])
     print(f"{README.name}: {len(results)} results")
+
+
+def write_zoo(rows: list[Mapping[str, Any]]) -> None:
+    """Write the models' table into the project's README."""
+    before, _, rest = FACE.read_text().partition(ZOO_BEGIN)
+    _, _, after = rest.partition(ZOO_END)
+    FACE.write_text(f"{before}{ZOO_BEGIN}\n\n{chr(10).join(zoo(rows))}\n\n{ZOO_END}{after}")
+
+
+def zoo(rows: list[Mapping[str, Any]]) -> Iterator[str]:
+    """List trained models with their samples, the closest to the data first."""
+    yield from (
+        "| samples | recipe | CPU minutes | Fréchet | precision | recall | label |",
+        "|---|---|---|---|---|---|---|",
+    )
+    for each in sorted(rows, key=lambda row: row["frechet"]):
+        figures = [f"{each[name]:.2f}" if name in each else "-" for name in ("precision", "recall", "agreement")]
+        picture = f'<img src="docs/zoo/{each["recipe"]}.png" width="380">'
+        cells = (picture, f"`{each['recipe']}`", f"{each['cpu_minutes']:.1f}", f"{each['frechet']:.1f}", *figures)
+        yield "| " + " | ".join(cells) + " |"
 
 
 def rendered(results: list[Mapping[str, Any]]) -> str:

@@ -86,6 +86,7 @@ def measured(recipe: str, options: argparse.Namespace, runs: Path) -> dict[str, 
 def draw(run: Path, picture: Path) -> None:
     """Write two rows of samples, without the metadata, which name this machine's folders."""
     picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.unlink(missing_ok=True)  # `aigc sample` never overwrites
     aigc("sample", f"ckpt={run.absolute()}", "grid=2x10", f"output={picture.absolute()}")
     with Image.open(picture) as opened:
         plain = Image.fromarray(np.asarray(opened))
