@@ -139,15 +139,9 @@ class Revises(Protocol):
     keeps: bool  # whether the rest stays exactly as given
 
     def revise(
-        self,
-        picture: Tensor,
-        anew: Tensor | None,
-        condition: Tensor | None,
-        *,
-        generator: torch.Generator,
-        strength: float,
-        resample: int,
-    ) -> Tensor:
+        self, picture: Tensor, anew: Tensor | None, condition: Tensor | None, *,
+        generator: torch.Generator, strength: float, resample: int,
+    ) -> Tensor:  # fmt: skip
         """Return stored integers of picture's shape (B, C, H, W); anew: (B, 1, H, W), 1 where it is not kept."""
         ...
 
