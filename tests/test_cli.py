@@ -68,8 +68,8 @@ def test_python_dash_m_and_version():
     [
         (
             ["trian"],
-            "aigc: trian: no such verb. Did you mean 'train'? Verbs: train, sample, evaluate, data, list, show, "
-            "completion.",
+            "aigc: trian: no such verb. Did you mean 'train'? Verbs: train, sample, evaluate, reconstruct, encode, "
+            "anomaly, denoise, upscale, data, list, show, completion.",
         ),
         (["model=vae"], "aigc: model=vae: a verb comes first, such as `aigc train model=vae`."),
         (["list", "modles"], "aigc: list: no 'modles'. Did you mean 'models'?"),
