@@ -190,7 +190,7 @@ def test_summary_is_written_whole_and_read_back(tmp_path):
         assert run.summary is None
         run.summarise("failed", step=3, minutes=0.123456, error="disk")
         assert run.summary == {"status": "failed", "objective": None, "step": 3, "minutes": 0.12, "error": "disk",
-                               "grid": None}  # fmt: skip
+                               "grid": None, "use": None}  # fmt: skip
     (tmp_path / "a" / "summary.json").write_text("{")
     assert read_summary(tmp_path / "a") is None
 

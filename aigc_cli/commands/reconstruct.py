@@ -25,7 +25,7 @@ def reconstruct(
     *,
     ckpt: str | None,
     samples: str | None,
-    n: Annotated[int, Ge(1), Le(4096)],
+    n: Annotated[int, Ge(1), Le(1024)],
     seed: Annotated[int, Ge(0), Le(2**63 - 1)],
     label: int | str | list[int | str] | None,
     data: Mapping[str, Any],
@@ -42,7 +42,7 @@ def reconstruct(
         raise ConfigError("label: samples= are read whole. Leave one of them out.")
     opened = open_model(config, "Reconstructs", "has no bottleneck to pass pictures through (autoencoders have)")
     folder, prefix = home_of(opened.checkpoint.path, "samples")
-    of = f"-{Path(samples).name}" if samples else ""
+    of = f"-{Path(samples).resolve().name}" if samples else ""
     target = target or folder / f"{prefix}reconstructions-step-{opened.checkpoint.step:08d}{of}.png"
     probe(target.parent)
 
