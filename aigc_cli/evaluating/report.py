@@ -25,7 +25,7 @@ def print_table(title: str, figures: Figures) -> None:
     from rich.table import Table
 
     table = Table(title=escape(title), title_justify="left")
-    table.add_column("figure")
+    table.add_column("figure", no_wrap=True)
     table.add_column("value", justify="right")
     table.add_column("best")
     table.add_column("what it says")
