@@ -181,7 +181,7 @@ examples:
 
 TRANSLATE = (
     """\
-usage: aigc translate ckpt=PATH samples=FOLDER [key=value ...]
+usage: aigc translate ckpt=PATH samples=PATH [key=value ...]
 
 Turn every picture of a folder into another by a model that learnt it from pairs (model=pix2pix), under the same names.
 

@@ -64,7 +64,7 @@ examples:
 )
 
 DENOISE = """\
-usage: aigc denoise ckpt=PATH samples=FOLDER [output=FOLDER] [key=value ...]
+usage: aigc denoise ckpt=PATH samples=PATH [output=FOLDER] [key=value ...]
 
 Take the noise out of a folder's pictures with a denoising_autoencoder, which brings them to its own size.
 
@@ -73,7 +73,7 @@ examples:
 """
 
 UPSCALE = """\
-usage: aigc upscale ckpt=PATH samples=FOLDER [output=FOLDER] [key=value ...]
+usage: aigc upscale ckpt=PATH samples=PATH [output=FOLDER] [key=value ...]
 
 Enlarge a folder's pictures, of any sizes, with a super_resolution model.
 

@@ -25,9 +25,9 @@ VERBS = {
     "reconstruct": "aigc_cli.commands.reconstruct:reconstruct",
     "encode": "aigc_cli.commands.encode:encode",
     "anomaly": "aigc_cli.commands.anomaly:anomaly",
-    "denoise": "aigc_cli.commands.denoise:denoise",
-    "upscale": "aigc_cli.commands.upscale:upscale",
-    "translate": "aigc_cli.commands.translate:translate",
+    "denoise": "aigc_cli.commands.transform:transform",
+    "upscale": "aigc_cli.commands.transform:transform",
+    "translate": "aigc_cli.commands.transform:transform",
     "stylize": "aigc_cli.commands.stylize:stylize",
 }
 SIGNED = {"data": "datasets", "optimizer": "optimizers", "schedule": "schedules"}  # tables that need no torch

@@ -1,4 +1,4 @@
-"""Turn pictures into others, as learnt from pairs: `aigc translate ckpt=outputs/NAME samples=FOLDER`."""
+"""Turn pictures into others by a trained model: aigc denoise, upscale and translate, by one function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from aigc_cli.composing.compose import Composed
 
 
-def translate(
+def transform(
     run: Composed,
     *,
     ckpt: str | None,
@@ -22,5 +22,5 @@ def translate(
     device: str,
     batch_size: Annotated[int, Ge(1), Le(4096)],
 ) -> None:
-    """Write a folder's pictures translated."""
-    transform_folder("translate", run.config)
+    """Write what the model makes of a picture, or of a folder of them, as the verb says."""
+    transform_folder(run.verb, run.config)
