@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -86,3 +87,18 @@ def slow_bf16(device: Device) -> bool:
 def _cpu_has_bf16() -> bool:
     capability = torch.backends.cpu.get_cpu_capability()
     return capability not in ("DEFAULT", "AVX2", "NO AVX") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def explained(error: Exception, where: str, config: Mapping[str, Any], device: Device) -> TrainingError | None:
+    """Turn what a device lacks, memory above all, into a line that says what to type; None for every other error."""
+    text = str(error).lower()
+    if config["trainer"]["deterministic"] and "deterministic" in text:
+        said = "trainer.deterministic=true: the model takes a step that has no deterministic form on this device."
+        return TrainingError(f"{said} Type trainer.deterministic=false.")
+    if "out of memory" not in text and "allocate memory" not in text:
+        return None
+    size, parts = config["batch_size"], config["trainer"]["accumulate"]
+    return TrainingError(
+        f"out of memory at {where} with batch_size={size} in {device.precision}. Type trainer.accumulate={2 * parts} "
+        f"(less at a time), batch_size={max(1, size // 2)}, precision=bf16, or a smaller model."
+    )

@@ -31,7 +31,10 @@ class Guard:
 
     def __init__(self, run: Path, pack: Pack, *, fresh: bool) -> None:
         self.path, self.pack = run / FILE, pack
-        self.best, self.sure_since, self.saved, self.good = 0.0, None, None, None
+        self.best, self.sure_since = 0.0, None
+        self.saved: int | None = None  # the newest checkpoint
+        self.sound: int | None = None  # the newest that was there when samples were last seen to vary
+        self.good: int | None = None  # the same, once they vary no more
         self.warned = False  # of a critic that is never wrong
         self.alike = 0  # previews in a row
         if not fresh:
@@ -64,10 +67,10 @@ class Guard:
                 "collapsed. What helps: a smaller optimizer.lr; of GANs also model/penalty=r1."
             )
         if ratio >= FALLEN * self.best:
-            self.best, self.good = max(self.best, min(ratio, 1.0)), None
+            self.best, self.good, self.sound = max(self.best, min(ratio, 1.0)), None, self.saved
             self._write()
-        elif self.good is None and self.saved is not None:
-            self.good = self.saved
+        elif self.good is None and self.sound is not None:
+            self.good = self.sound
             self._write()
             self._say(
                 f"step {step:,}: the samples have become alike, with {ratio:.0%} of the data's variety after "
@@ -77,8 +80,11 @@ class Guard:
 
     def note(self, step: int) -> None:
         """Take into account that a checkpoint was saved."""
-        if self.good is None:
-            self.saved = step
+        self.saved = step
+
+    def spared(self) -> list[int]:
+        """Return the checkpoint to keep: the last one from before samples became alike, or what would be it."""
+        return [step for step in (self.sound,) if step is not None]
 
     def _real(self, n: int) -> float | None:
         """Return the variety of as many held-out pictures, or of training ones where too few are held out."""
@@ -94,14 +100,18 @@ class Guard:
 
     def _write(self) -> None:
         try:
-            atomic_write(self.path, json.dumps({"best": self.best, "good": self.good}).encode(), durable=False)
+            atomic_write(
+                self.path,
+                json.dumps({"best": self.best, "sound": self.sound, "good": self.good}).encode(),
+                durable=False,
+            )
         except OSError as error:
             self._say(f"{self.path} cannot be written ({error.strerror}); training goes on.")
 
     def _read(self) -> None:
         try:
             about = json.loads(self.path.read_text())
-            self.best, self.good = float(about["best"]), about["good"]
+            self.best, self.sound, self.good = float(about["best"]), about["sound"], about["good"]
         except (OSError, ValueError, KeyError, TypeError):
             return
 

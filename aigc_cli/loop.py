@@ -214,8 +214,8 @@ class Loop:
 
     def _spared(self) -> list[int]:
         """Return the steps whose checkpoints stay: the best one, and the last one before samples became alike."""
-        steps = (self.evaluation.step if self.evaluation else None, self.guard.good)
-        return [step for step in steps if step is not None]
+        best = self.evaluation.step if self.evaluation else None
+        return [*self.guard.spared(), *([] if best is None else [best])]
 
 
 def _bar(total: int, done: int) -> tqdm:

@@ -18,7 +18,7 @@ from aigc_cli.checkpoints import first_stages
 from aigc_cli.config import bind
 from aigc_cli.data.pack import Pack, advice
 from aigc_cli.data.tensor_data import TensorData
-from aigc_cli.devices import Device, choose, slow_bf16
+from aigc_cli.devices import Device, choose, explained, slow_bf16
 from aigc_cli.errors import ConfigError, TrainingError
 from aigc_cli.guard import Guard
 from aigc_cli.interfaces import Model
@@ -98,9 +98,9 @@ def _train(loop: Loop, run: Run, stop: StopRequest, at_end: Evaluator | None, co
         figure = _objective(loop, at_end, config["objective"]) if status == "finished" and at_end else None
     except (TrainingError, RuntimeError) as error:
         where = f"step {loop.trainer.steps}"
-        explained = _without_memory(error, where, config, loop.trainer.device) or error
-        said = str(explained)
-        raise explained from (None if explained is error else error)
+        told = explained(error, where, config, loop.trainer.device) or error
+        said = str(told)
+        raise told from (None if told is error else error)
     finally:  # whatever it is that ends a run, the folder tells of it
         step, minutes = loop.trainer.steps, loop.elapsed()
         run.summarise(status, step=step, minutes=minutes, objective=figure, error=said, grid=loop.grid, use=use)
@@ -127,7 +127,7 @@ def _built(config: Config, directory: Path, pack: Pack, device: Device) -> tuple
         if stage:
             stage.load_into(model)
     except RuntimeError as error:
-        raise _without_memory(error, "building the model", config, device) or error from error
+        raise explained(error, "building the model", config, device) or error from error
     return model, config
 
 
@@ -197,9 +197,12 @@ def _prepared(
     if not config["evaluate_every"] and not config["objective"]:
         return None, None
     from aigc_cli.evaluating.during import Evaluation, wishes_of
-    from aigc_cli.evaluating.evaluation import Evaluator
+    from aigc_cli.evaluating.evaluation import Evaluator, applicable
+    from aigc_cli.evaluating.measures import MEASURES
 
     settings, during, at_end = config["evaluation"], None, None
+    if config["objective"] and MEASURES[config["objective"]].group not in applicable(pack, model):
+        raise ConfigError("objective: this model draws no samples to compare. Type objective=null.")
     if config["objective"]:
         n = OBJECTIVE_SAMPLES if config["objective"] == "sliced_wasserstein" else settings["n"]
         wishes = wishes_of(settings, pack, [config["objective"]], min(n, pack.counts["test"]))
@@ -214,18 +217,6 @@ def _objective(loop: Loop, evaluator: Evaluator, name: str) -> float:
     from aigc_cli.evaluating.during import measure
 
     return round(measure(evaluator, loop.trainer)[name], 4)
-
-
-def _without_memory(error: Exception, where: str, config: Config, device: Device) -> TrainingError | None:
-    """Turn a lack of memory into a line that says what to type; None for every other error."""
-    text = str(error).lower()
-    if "out of memory" not in text and "allocate memory" not in text:
-        return None
-    size, parts = config["batch_size"], config["trainer"]["accumulate"]
-    return TrainingError(
-        f"out of memory at {where} with batch_size={size} in {device.precision}. Type trainer.accumulate={2 * parts} "
-        f"(less at a time), batch_size={max(1, size // 2)}, precision=bf16, or a smaller model."
-    )
 
 
 def _announce(

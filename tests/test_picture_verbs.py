@@ -195,7 +195,7 @@ MISTAKES = {
     "reconstruct ckpt=clothes samples=nowhere": "samples: no folder 'nowhere'",
     "reconstruct ckpt=clothes samples=empty": "samples: no pictures in 'empty'",
     "reconstruct ckpt=clothes samples=mine data.root=x": "data: samples=mine are read already.",
-    "reconstruct ckpt=clothes samples=mine label=1": "label: samples= are read whole.",
+    "reconstruct ckpt=clothes samples=mine label=1": "label: of the model's own data only",
     "encode ckpt=gan": "ckpt: model 'gan' encodes nothing",
     "encode ckpt=clothes output=a.npz": "output: given a.npz, but format=npy",
     "encode ckpt=clothes format=pickle": "format: given 'pickle' (text), allowed: npy, safetensors",

@@ -112,3 +112,20 @@ def test_a_summary_that_lost_its_keys_is_no_obstacle(place):  # noqa: F811
     assert train("steps=1") == 0
     (RUN / "summary.json").write_text('{"status": "finished"}')
     assert train("steps=1") == 0
+
+
+def test_what_a_device_cannot_do_the_same_each_time_is_said_in_a_line(place, monkeypatch, capsys):  # noqa: F811
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("reflection_pad2d_backward_out_cuda does not have a deterministic implementation")
+
+    monkeypatch.setattr(VAE, "loss", refuse)
+    assert train("steps=4", "trainer.deterministic=true") == 1
+    assert "Type trainer.deterministic=false." in capsys.readouterr().err
+
+
+def test_an_objective_needs_samples(place, capsys):  # noqa: F811
+    words = ["model=autoencoder", "model.encoder.widths=[8]", "model.decoder.widths=[8]"]
+    small = [word for word in TINY if not word.startswith("model")]
+    assert main(["train", *small, *words, "name=plain", "steps=2", "objective=sliced_wasserstein"]) == 2
+    assert "objective: this model draws no samples to compare. Type objective=null." in capsys.readouterr().err
+    assert not Path("outputs/plain").exists()

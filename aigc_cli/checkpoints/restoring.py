@@ -27,7 +27,7 @@ def restore(checkpoint: Checkpoint, device: torch.device) -> Model:
         make = bind("models", node if isinstance(node, Mapping) else {}, "model")
         with torch.device("meta"):  # costs neither time nor memory, so that absurd sizes are found before they hurt
             outline = make(spec)
-    except (ConfigError, RuntimeError, TypeError, OverflowError) as error:
+    except (ConfigError, RuntimeError, TypeError, OverflowError, ValueError, LookupError, AssertionError) as error:
         raise CheckpointError(f"{where} does not build a model in this version of aigc: {error}") from error
     tensors = checkpoint.tensors()
     fit(outline, tensors, str(checkpoint.path))  # compares only
@@ -53,7 +53,8 @@ def _sound(spec: DataSpec) -> bool:
     """Tell whether a spec describes data of a size that a model can have."""
     sizes = all(type(size) is int and size > 0 for size in (*spec.shape, spec.levels)) and spec.levels <= 1 << 16
     named = all(isinstance(name, str) for name in spec.class_names) and spec.kind in ("image", "audio", "text")
-    return sizes and named and 0 < math.prod(spec.shape) <= LARGEST_SAMPLE
+    flat = spec.kind == "image" and len(spec.shape) != 3
+    return sizes and named and not flat and 0 < math.prod(spec.shape) <= LARGEST_SAMPLE
 
 
 def _config(checkpoint: Checkpoint) -> Mapping[str, Any]:

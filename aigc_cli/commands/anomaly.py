@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Le
 
 from aigc_cli.errors import ConfigError
-from aigc_cli.pictures.opening import home_of, open_model, probe, short, writing_at
+from aigc_cli.pictures.opening import home_of, open_model, probe, refuse_to_replace, short, writing_at
 from aigc_cli.wording import suggestion
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def anomaly(
     what = (Path(samples).resolve().name if samples else split) + (f"-n-{n}-seed-{seed}" if n else "")
     folder = Path(output).expanduser() if output else folder / f"{prefix}{what}-step-{opened.checkpoint.step:08d}"
     probe(folder)
+    refuse_to_replace(folder / "scores.json", folder / "scores.csv", folder / "histogram.png")
 
     from aigc_cli.pictures.inputs import inputs_for
 

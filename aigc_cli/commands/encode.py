@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Le
 
 from aigc_cli.errors import ConfigError
-from aigc_cli.pictures.opening import home_of, open_model, probe, short, writing_at
+from aigc_cli.pictures.opening import home_of, open_model, probe, refuse_to_replace, short, writing_at
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +48,7 @@ def encode(
     what = (Path(samples).resolve().name if samples else split) + (f"-n-{n}-seed-{seed}" if n else "")
     target = target or folder / f"{prefix}{what}-step-{opened.checkpoint.step:08d}.{format}"
     probe(target.parent)
+    refuse_to_replace(target, target.with_suffix(".csv"), target.with_suffix(".png"))
 
     from aigc_cli.pictures.inputs import inputs_for
 

@@ -39,7 +39,9 @@ def reconstruct(
     if target is not None and target.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"output: given {output}, allowed: a name that ends in {', '.join(SUFFIXES)}.")
     if samples is not None and label is not None:
-        raise ConfigError("label: samples= are read whole. Leave one of them out.")
+        raise ConfigError(
+            "label: of the model's own data only; samples= are taken whatever they show. Leave one of them out."
+        )
     opened = open_model(config, "Reconstructs", "has no bottleneck to pass pictures through (autoencoders have)")
     folder, prefix = home_of(opened.checkpoint.path, "samples")
     of = f"-{Path(samples).resolve().name}" if samples else ""
@@ -88,5 +90,5 @@ def chosen(opened: Opened, config: Mapping[str, Any]) -> Inputs:
     classes = choose_labels(typed, opened.model.spec, known=True) if typed else []
     pack = data_of(opened.trained, config["data"], opened.model.spec)
     x, labels = some_of(pack, config["n"], seed=config["seed"], classes=classes)
-    names = opened.model.spec.condition.names if opened.model.spec.condition else ()
-    return Inputs(x.numpy(), [""] * len(x), None if labels is None else labels.numpy(), names)
+    known = opened.model.spec.class_names
+    return Inputs(x.numpy(), [""] * len(x), labels.numpy() if known and labels is not None else None, known)

@@ -48,7 +48,7 @@ def stylize(
     config = run.config
     _refuse_contradictions(config, run.defaults)
     from aigc_cli.pictures.files import find_pictures
-    from aigc_cli.pictures.opening import probe
+    from aigc_cli.pictures.opening import probe, writing_at
     from aigc_cli.pictures.placing import put_in_place
 
     began = time.perf_counter()
@@ -57,7 +57,7 @@ def stylize(
     painter, label = _of_style(config) if style is not None else _of_checkpoint(config)
     target = _target(config, label, single)
     probe(target.parent)
-    with put_in_place(target) as place:
+    with writing_at(target), put_in_place(target) as place:
         count = _write_all(config, pictures, painter, place.aside, single)
     made = f"{count} pictures" if count > 1 else "1 picture"
     print(f"{made} in the style of {label}, {time.perf_counter() - began:.1f} s: {place.path}")
@@ -160,12 +160,13 @@ def _write_all(
     config: Mapping[str, Any], pictures: Mapping[str, Path], painter: Paint, aside: Path, single: bool
 ) -> int:
     """Paint every picture; in a folder those that cannot be read are told and passed over. Return how many."""
-    from aigc_cli.pictures.files import made_name, open_picture
+    from aigc_cli.pictures.files import as_png, open_picture
     from aigc_cli.pictures.neural_style import with_colours_of
     from aigc_cli.pictures.previews import save_image
 
     longest = config["size"] or (DEFAULT_SIZE if config["style"] is not None else None)
     bad: list[ConfigError] = []
+    used: set[str] = set()
     for name, file in pictures.items():
         try:
             picture = open_picture(file, "content", longest=longest, shortest=SMALLEST)
@@ -177,7 +178,7 @@ def _write_all(
             continue
         painted = painter(picture, name)
         painted = with_colours_of(picture, painted) if config["preserve_colour"] else painted
-        save_image(painted, aside if single else aside / made_name(name))
+        save_image(painted, aside if single else aside / as_png(name, used))
     if len(bad) == len(pictures):
         raise ConfigError(f"content: none of the {len(bad)} pictures of '{config['content']}' can be used.")
     return len(pictures) - len(bad)

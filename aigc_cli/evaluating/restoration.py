@@ -45,7 +45,9 @@ def restoration(model: Any, parts: Parts, seed: int) -> dict[str, float]:
                 made = model.reconstruct(x, condition)
         found.setdefault("psnr", []).append(psnr(made, x, levels))
         found.setdefault("ssim", []).append(ssim(made, x, levels))
-    return {name: float(torch.cat(values).double().mean()) for name, values in sorted(found.items(), reverse=True)}
+    return {
+        name: float(torch.cat(values).cpu().double().mean()) for name, values in sorted(found.items(), reverse=True)
+    }
 
 
 def as_large(given: Tensor, like: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+WINDOW = 11  # pixels
 SMALLEST_ERROR = 1e-10  # of the squared range: pictures without any error count as 100 dB
 
 
@@ -17,15 +18,14 @@ def psnr(made: Tensor, wanted: Tensor, levels: int) -> Tensor:
 def ssim(made: Tensor, wanted: Tensor, levels: int) -> Tensor:
     """Return the structural similarity of each stored picture, Wang et al. 2004: (N,); 1 where nothing differs.
 
-    The paper's window of 11 pixels shrinks where a picture is smaller.
+    The paper's window, a Gaussian 11 pixels wide; where a picture is smaller, an even one of its size.
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     side = min(wanted.shape[2:])
-    window = min(11, side - 1 + side % 2)
     each = structural_similarity_index_measure(
-        made.float(), wanted.float(), gaussian_kernel=False, kernel_size=window, reduction="none",
-        data_range=float(levels - 1),
+        made.float(), wanted.float(), gaussian_kernel=side >= WINDOW, sigma=1.5,
+        kernel_size=min(WINDOW, side - 1 + side % 2), reduction="none", data_range=float(levels - 1),
     )  # fmt: skip
     assert isinstance(each, torch.Tensor)
     return each

@@ -12,7 +12,12 @@ from aigc_cli.interfaces import Logs
 
 
 class AdversarialLoss(Protocol):
-    """Judge logits (B,): what to descend for the critic, and for the generator."""
+    """Judge logits (B,): what to descend for the critic, and for the generator.
+
+    threshold: the logit of a critic that cannot tell; None where it has none.
+    """
+
+    threshold: float | None
 
     def critic(self, real: Tensor, fake: Tensor) -> Tensor: ...
 
@@ -24,6 +29,8 @@ class CrossEntropy:
 
     smoothing lowers the target of real data from 1 to 1 - smoothing (one-sided: arXiv:1606.03498, Section 3.4).
     """
+
+    threshold = 0.0
 
     def __init__(self, *, smoothing: Annotated[float, Ge(0), Lt(0.5)]) -> None:
         self.smoothing = smoothing
@@ -42,6 +49,8 @@ class CrossEntropy:
 class Hinge:
     """Push real logits above 1 and fake ones below -1, and no further: arXiv:1705.02894."""
 
+    threshold = 0.0
+
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return the two hinges' means, added."""
         return F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean()
@@ -54,6 +63,8 @@ class Hinge:
 class LeastSquares:
     """Regress real logits onto 1 and fake ones onto 0, the generator's onto 1: arXiv:1611.04076, Eq. 9."""
 
+    threshold = 0.5
+
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return half the two mean squares, added."""
         return ((real.float() - 1).square().mean() + fake.float().square().mean()) / 2
@@ -65,6 +76,8 @@ class LeastSquares:
 
 class Wasserstein:
     """Estimate the earth mover's distance by the difference of mean scores: arXiv:1701.07875, Algorithm 1."""
+
+    threshold = None
 
     def critic(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return the mean score of fakes less that of real data."""

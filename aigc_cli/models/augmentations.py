@@ -97,7 +97,7 @@ class AdaptiveAugmentation(nn.Module):
             return self._coloured(x)
 
     def observe(self, real: Tensor) -> None:
-        """Take the critic's logits (B,) of real pictures into account."""
+        """Take the critic's logits (B,) of real pictures into account; 0: it cannot tell."""
         self.sign.lerp_(real.detach().float().sign().mean(), 1 - MEMORY)
         self.seen.add_(len(real))
 
@@ -127,7 +127,6 @@ class AdaptiveAugmentation(nn.Module):
         scale = torch.exp2(0.2 * torch.randn(count, device=device) * self._often(x))
         stretch = torch.exp2(0.2 * torch.randn(count, device=device) * self._often(x))
         sizes = torch.stack([scale * stretch, scale / stretch], 1)
-        # Any angle is drawn with a chance that, with the quarters', makes up the probability: appendix B.
         angle = (2 * torch.rand(count, device=device) - 1) * math.pi * self._often(x)
         map_ = turned(map_ / sizes[:, :, None], angle if self.turns else angle / 12, height / width)
         shift = 0.25 * (2 * torch.rand(count, 2, device=device) - 1) * self._often(x)[:, None]  # an eighth of the side

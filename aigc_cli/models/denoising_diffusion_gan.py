@@ -55,7 +55,7 @@ class DenoisingDiffusionGAN(Model):
         critic, generator = list(self.critic.parameters()), list(self.generator.parameters())
         settle = nothing if self.penalty.constrain is None else self._settle
         phases = [Phase("critic", critic, self.critic_loss, after=settle)]
-        if self.penalty.every:
+        if self.penalty.every > 1:
             phases.append(Phase("penalty", critic, self.penalty_loss, every=self.penalty.every, optimizer="critic"))
         return (*phases, Phase("generator", generator, self.generator_loss))
 
@@ -68,15 +68,15 @@ class DenoisingDiffusionGAN(Model):
         real_logits = self._judge(earlier, later, time, labels)
         fake_logits = self._judge(fake, later, time, labels)
         loss = self.adversarial.critic(real_logits, fake_logits)
+        if self.penalty.every == 1:
+            loss = loss + self.penalty.loss(lambda x: self._judge(x, later, time, labels), earlier, fake)
         return loss, {"loss": loss.detach(), **verdicts(real_logits, fake_logits)}
 
     def penalty_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        """Keep the critic smooth around real steps; of penalties that ask for more, between them and generated ones."""
+        """Take the critic's penalty apart from its loss, less often."""
         earlier, later, time = self._noised(batch)
         labels = self._labels(batch.condition)
-        with torch.no_grad():
-            fake = self._step(later, self._noise(batch), time, labels, torch.randn_like(later))
-        loss = self.penalty.loss(lambda x: self._judge(x, later, time, labels), earlier, fake)
+        loss = self.penalty.loss(lambda x: self._judge(x, later, time, labels), earlier, earlier)
         return loss, {"loss": loss.detach()}
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Logs]:

@@ -27,7 +27,7 @@ from aigc_cli.models.suitability import count_classes
 from aigc_cli.models.variational_bound import variational_bound
 from aigc_cli.samplers.choosing import chosen_sampler, refuse_steps
 from aigc_cli.samplers.levels import Denoise, Spacing, Steps, begin
-from aigc_cli.samplers.revising import from_level, keeping, repeated
+from aigc_cli.samplers.revising import from_level, keeping, refuse_resampling, repeated
 
 Sampler: TypeAlias = Annotated[Callable[..., Tensor], Choice("samplers")]
 # Settings of `aigc sample`; null: as configured.
@@ -87,7 +87,7 @@ class Diffusion(Model):
         With self-conditioning the network sees its own first guess with one half of the batch: arXiv:2208.04202,
         Algorithm 1.
         """
-        clean = self._signals(batch.x, batch.condition, batch.step)
+        clean = self._signals(batch.x, batch.condition, learning=True)
         sigma, time = self.noise.draw(len(clean), clean.device)
         epsilon, sigma = torch.randn_like(clean), sigma.reshape(-1, *[1] * (clean.ndim - 1))
         labels = self._labels(batch.condition)
@@ -168,6 +168,7 @@ class Diffusion(Model):
     ) -> Tensor:
         """Begin with the picture under so much noise (arXiv:2108.01073); keep it exactly where nothing is made anew."""
         draw = chosen_sampler(self.sampler, sampler, self.noise.most_steps, steps=steps, spacing=spacing, eta=eta)
+        refuse_resampling(draw.func.__name__, resample)
         known, denoise = self._signals(picture, condition), self._denoise(condition, guidance)
         if anew is not None:
             denoise = keeping(denoise, known, anew)
@@ -178,13 +179,13 @@ class Diffusion(Model):
             x = known + sigmas[0] * latent
         return self._stored(repeated(draw, denoise, x, sigmas, generator, resample), condition)
 
-    def _signals(self, x: Tensor, condition: Tensor | None, step: Tensor | None = None) -> Tensor:
-        """Return what noise is added to: signals in [-1, 1], or latents of unit variance; step: of training."""
+    def _signals(self, x: Tensor, condition: Tensor | None, *, learning: bool = False) -> Tensor:
+        """Return what noise is added to: signals in [-1, 1], or latents of unit variance."""
         if self.first_stage is None or self.unit_variance is None:
             return self.spec.encode(x)
         latents = self.first_stage.model.compress(x, condition)
-        if step is not None:
-            self.unit_variance.fit(latents, step)
+        if learning:
+            self.unit_variance.fit(latents)
         return self.unit_variance(latents)
 
     def _stored(self, signals: Tensor, condition: Tensor | None) -> Tensor:

@@ -54,6 +54,11 @@ class GAN(Model):
         self.critic = critic(Shapes(spec.shape, (), classes))
         if spec.kind != "image" and not isinstance(self.augmentation, NoAugmentation):
             raise ConfigError("model.augmentation: it is for pictures. Type model/augmentation=none.")
+        if self.augmentation.adapts and self.loss.threshold is None:
+            raise ConfigError(
+                "model.augmentation: adaptive reads how sure the critic is, which a wasserstein score does not say. "
+                "Type model/augmentation=diffaugment."
+            )
         if isinstance(self.regulariser, PathLength) and not isinstance(self.generator, Styled):
             raise ConfigError(
                 "model.regulariser: path_length is for a generator with styles. Type model/regulariser=none or "
@@ -61,7 +66,10 @@ class GAN(Model):
             )
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return the critic's update, and the generator's, which runs once in critic_steps; each with its lazy part."""
+        """Return the critic's update, and the generator's, which runs once in critic_steps; each with its lazy part.
+
+        Departure from arXiv:1912.04958, appendix B: lazy parts are updates of their own at the full rate of learning.
+        """
         critic, generator = list(self.critic.parameters()), list(self.generator.parameters())
         settles = self.augmentation.adapts or self.penalty.constrain is not None
         phases = [Phase("critic", critic, self.critic_loss, after=self._settle if settles else nothing)]
@@ -79,7 +87,7 @@ class GAN(Model):
         with torch.no_grad():
             fake = self.augmentation(self._generate(self._noise(batch), condition))
         real_logits, fake_logits = self.critic(real, condition), self.critic(fake, condition)
-        self.augmentation.observe(real_logits)
+        self.augmentation.observe(real_logits - (self.loss.threshold or 0.0))
         loss = self.loss.critic(real_logits, fake_logits)
         if self.penalty.every == 1:
             loss = loss + self.penalty.loss(lambda x: self.critic(x, condition), real, fake)

@@ -34,14 +34,17 @@ class UnitVariance(nn.Module):
         self.deviation: Tensor
         for name, value in (("mean", 0.0), ("deviation", 1.0)):
             self.register_buffer(name, torch.full((shape[0], *[1] * (len(shape) - 1)), value))
+        self.fitted: Tensor
+        self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
 
     @torch.no_grad()
-    def fit(self, latents: Tensor, step: Tensor) -> None:
-        """Take the mean and the deviation of the first step's latents (B, C, ...)."""
+    def fit(self, latents: Tensor) -> None:
+        """Take the mean and the deviation of the first latents (B, C, ...) that there are."""
         parts = latents.transpose(0, 1).flatten(1)
         deviation = parts.std(1).clamp(min=LEAST_DEVIATION)
         for mine, found in ((self.mean, parts.mean(1)), (self.deviation, deviation)):
-            mine.copy_(torch.where(step == 0, found.reshape(mine.shape), mine))
+            mine.copy_(torch.where(self.fitted, mine, found.reshape(mine.shape)))
+        self.fitted.fill_(True)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return scaled latents."""

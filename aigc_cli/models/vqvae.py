@@ -23,7 +23,7 @@ class VQVAE(Model):
     """Encode pictures into maps of codes and decode them. Samples come from a prior over the codes (vqvae_prior)."""
 
     kinds = ("image",)
-    generative = ("encoder", "decoder")
+    generative = ("decoder",)  # the codes follow the encoder as it is: an averaged one would choose others
     conditional = False
 
     def __init__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aigc_cli.checkpoints.reading import UNREADABLE
 from aigc_cli.errors import ConfigError
 from aigc_cli.files import file_digest
 
@@ -71,8 +71,7 @@ def read_weights(path: str | None, key: str) -> tuple[dict[str, Tensor], str]:
                           f".safetensors. {by_hand}.")  # fmt: skip
     try:
         weights = _read(file)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError,
-            AttributeError) as error:  # fmt: skip
+    except UNREADABLE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120].rstrip(".: ")
         raise ConfigError(f"{key}: '{path}' cannot be read ({reason}). {by_hand}.") from None
     if wrong := _mismatch(weights):

@@ -92,3 +92,11 @@ def made_name(name: str) -> str:
     """Return the name that a picture made of another gets: the same, or .png where the format cannot be written."""
     suffix = Path(name).suffix
     return name if suffix[1:].lower() in MADE else name.removesuffix(suffix) + ".png"
+
+
+def as_png(name: str, used: set[str]) -> str:
+    """Return the name that a picture of a folder gets: .png, behind its old suffix where another has taken the name."""
+    made = str(Path(name).with_suffix(".png"))
+    made = f"{name}.png" if made in used else made
+    used.add(made)
+    return made

@@ -58,5 +58,6 @@ def _node(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
         raise ConfigError(f"data.root: no folder {root!r}, where the data lay. Type data.root= and where they lie now.")
     typed = {key: value for key, value in changes.items() if value is not None}
     cache = node.get("cache")
-    cache = cache if isinstance(cache, str) and Path(cache).expanduser().is_dir() else None
+    known = isinstance(cache, str) and any(Path(cache).expanduser().glob("*/meta.json"))  # packs are kept there
+    cache = cache if known else None
     return {"max_bad": 0.01, **node, "workers": None, "augment": [], "cache": cache, **typed}

@@ -86,6 +86,12 @@ def probe(folder: Path) -> None:
         raise ConfigError(said) from None
 
 
+def refuse_to_replace(made: Path, *beside: Path) -> None:
+    """Refuse to write over files of these names that are not from an earlier time: then what we made would be there."""
+    if not made.exists() and (others := [path for path in beside if path.exists()]):
+        raise ConfigError(f"output: {others[0]} is there already, and would be replaced. Type another name.")
+
+
 @contextmanager
 def writing_at(target: Path) -> Iterator[None]:
     """Say in one line what could not be written."""

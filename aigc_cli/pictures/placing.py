@@ -50,8 +50,8 @@ def _same(one: Path, other: Path) -> bool:
         return False
     if one.is_file():
         return filecmp.cmp(one, other, shallow=False)
-    names = sorted(path.name for path in one.iterdir())
-    if names != sorted(path.name for path in other.iterdir()):
+    names = sorted(str(path.relative_to(one)) for path in one.rglob("*") if path.is_file())
+    if names != sorted(str(path.relative_to(other)) for path in other.rglob("*") if path.is_file()):
         return False
     return not any(filecmp.cmpfiles(one, other, names, shallow=False)[1:])
 

@@ -67,10 +67,11 @@ def _read(opened: Opened, path: Path) -> Iterator[tuple[str, Picture]]:
     from aigc_cli.data.decode import picture_size, read_picture, read_whole
     from aigc_cli.data.folders import shown
     from aigc_cli.data.source import Rejected
-    from aigc_cli.pictures.files import find_pictures
+    from aigc_cli.pictures.files import as_png, find_pictures
     from aigc_cli.pictures.inputs import refuse_none, tell_rejected
 
-    model, fit = opened.model, opened.trained.get("data", {}).get("fit", "crop")
+    data = opened.trained.get("data")
+    model, fit = opened.model, data.get("fit", "crop") if isinstance(data, Mapping) else "crop"
     channels, height, width = model.source.shape
     rejected: list[str] = []
     used: set[str] = set()
@@ -86,7 +87,7 @@ def _read(opened: Opened, path: Path) -> Iterator[tuple[str, Picture]]:
         except Rejected as reason:
             rejected.append(f"{shown(name)} ({reason})")
             continue
-        yield _name(name, used), picture
+        yield as_png(name, used), picture
     tell_rejected(rejected)
     if cut:
         how = "their middle" if fit == "crop" else "padded"
@@ -105,14 +106,6 @@ def _batches(pictures: Iterator[tuple[str, Picture]], size: int) -> Iterator[lis
             waiting = []
         waiting.append((name, picture))
     yield waiting
-
-
-def _name(path: str, used: set[str]) -> str:
-    """Return what a picture's own name becomes: .png, behind its old suffix where another has taken the name."""
-    name = str(Path(path).with_suffix(".png"))
-    name = f"{path}.png" if name in used else name
-    used.add(name)
-    return name
 
 
 def _write(path: Path, picture: Picture) -> None:

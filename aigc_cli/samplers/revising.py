@@ -9,8 +9,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from aigc_cli.errors import ConfigError
 from aigc_cli.samplers.first_order import draw_like
 from aigc_cli.samplers.levels import Denoise, Start
+
+WHOLE = ("stochastic_heun", "dpm_solver")  # their steps depend on how many there are, or on the one before
 
 
 def keeping(denoise: Denoise, known: Tensor, anew: Tensor) -> Denoise:
@@ -54,3 +57,9 @@ def repeated(
             begin = x, [now, then]
             x = draw(denoise, lambda *_, begin=begin: begin, generator)
     return x
+
+
+def refuse_resampling(name: str, times: int) -> None:
+    """Refuse samplers that need to see all their steps at once, where each is taken several times."""
+    if times > 1 and name in WHOLE:
+        raise ConfigError(f"resample: not with {name}, whose steps hang together. Type sampler=ddim or sampler=heun.")

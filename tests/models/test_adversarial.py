@@ -323,3 +323,22 @@ def test_path_length_is_for_styles():
 def test_vae_gan_needs_a_critic_that_shows_features():
     with pytest.raises(ConfigError, match="dcgan_critic"):
         build("model=vae_gan", "model/network@model.critic=mlp_critic")
+
+
+def test_ada_knows_where_each_loss_cannot_tell():
+    """A least-squares critic that cannot tell says a half: no reason to augment."""
+    model = build("model=lsgan", *SMALL, "model/augmentation=adaptive")
+    with torch.no_grad():
+        model.critic.layers[-1].weight.zero_()
+    model.critic.forward = lambda x, condition=None: torch.full((len(x),), 0.45)  # type: ignore[method-assign]
+    x = torch.randint(256, (4, 1, 16, 16), dtype=torch.uint8, generator=generator())
+    batch = Batch(x, None, torch.tensor(0))
+    for _ in range(20):
+        model.critic_loss(batch)
+        model.augmentation.adapt()
+    assert model.augmentation.probability == 0
+
+
+def test_ada_refuses_scores_without_a_middle():
+    with pytest.raises(ConfigError, match="model/augmentation=diffaugment"):
+        build("model=wgan_gp", *SMALL, "model/augmentation=adaptive")
