@@ -28,7 +28,8 @@ class Device:
 
     def __str__(self) -> str:
         name = torch.cuda.get_device_name(self.torch) if self.torch.type == "cuda" else self.torch.type.upper()
-        threads = f", {torch.get_num_threads()} threads" if self.torch.type == "cpu" else ""
+        count = torch.get_num_threads()
+        threads = f", {count} thread{'s' * (count > 1)}" if self.torch.type == "cpu" else ""
         return f"{name}{threads}, {self.precision}"
 
 

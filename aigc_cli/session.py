@@ -227,9 +227,10 @@ def _announce(
         warn(line)
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     shape = "x".join(map(str, pack.spec.shape))
+    held_out = f", {pack.counts['test']:,} more held out" if pack.counts["test"] else ""
     say(
         f"{composed.choices['model']}, {parameters:.2f}M parameters, on {composed.choices['data']} "
-        f"({pack.counts['train']:,} of {shape}), {device}",
+        f"({pack.counts['train']:,} of {shape}{held_out}), {device}",
         f"{directory}: " + (f"continuing at step {step:,} of {total:,}" if step else f"{total:,} steps"),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from aigc_cli.data.pack import Pack
     from aigc_cli.evaluating.evaluation import Evaluator, Figures, Wishes
 
+FEW = 100  # real pictures, below which figures say little
 COPIES = "copies.png"  # ours, beside what was measured
 NEEDS = {"likelihood": "bounds it (a vae, ddpm)", "restoration": "reconstructs or transforms (autoencoders)"}
 
@@ -177,7 +179,11 @@ def _tell(
     from aigc_cli.evaluating.report import print_table, write_copies, write_json
 
     folder, wishes = Path(config["output"]).expanduser() if config["output"] else folder, evaluator.wishes
-    how = f"{n:,} samples against the {wishes.split} split, features {wishes.features}"
+    real = min(evaluator.pack.counts[wishes.split], n)
+    how = f"{n:,} samples against {real:,} of the {wishes.split} split, features {wishes.features}"
+    if 0 < real < FEW:
+        other = "" if wishes.split == "train" else " Type split=train for more."
+        print(f"aigc: only {real} real pictures to compare with: figures mean little.{other}", file=sys.stderr)
     how = how if n else f"held-out data ({wishes.split} split)"
     print_table(f"{title}: {how}, {time.perf_counter() - began:.0f} s", figures)
     about |= {"n": n, "split": wishes.split, "features": wishes.features, "seed": wishes.seed, "draws": wishes.draws}

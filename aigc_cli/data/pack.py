@@ -114,7 +114,7 @@ def advice(pack: Pack, augment: Sequence[str] = (), unaided_critic: bool = False
     critic = " model/augmentation=diffaugment keeps the critic from learning them by heart." if unaided_critic else ""
     return (
         f"only {count} training pictures: samples may repeat them.{more}{critic} "
-        "Starting from a trained model helps: init=."
+        "Starting from a trained model helps: init=outputs/NAME."
     )
 
 

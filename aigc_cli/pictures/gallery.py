@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from aigc_cli.abilities import Renders, Revises, Samples
+from aigc_cli.abilities import Renders, Revises, Samples, Tokenises
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import DataSpec, Model
 from aigc_cli.pictures.animations import save_animation, walk
@@ -161,6 +161,8 @@ class Gallery:
             able, model = isinstance(self.model, Samples), cast("Model", self.model)
             lacks = LACKS[kind] if able else "draws no samples"
             way = f"Leave {flag} out." if able else f"Type aigc {verb_of(model)} ckpt={self.request.ckpt}"
+            if not able and isinstance(model, Tokenises):
+                way += f", or train what draws: aigc train model=vqvae_prior model.first_stage={self.request.ckpt}"
             raise ConfigError(f"{flag or 'ckpt'}: model '{self.name}' {lacks}. {way}")
         if kind == "manifold" and self._latent_shape() != (2,):
             shape = " x ".join(map(str, self._latent_shape()))

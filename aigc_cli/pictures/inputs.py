@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aigc_cli.data.decode import SUFFIXES, read_picture
+from aigc_cli.data.decode import SUFFIXES, picture_size, read_picture
 from aigc_cli.data.folders import existing_folder, list_files, shown
 from aigc_cli.data.source import Rejected
 from aigc_cli.errors import ConfigError
@@ -87,14 +87,16 @@ def from_folder(folder: Path, spec: DataSpec, most: int | None = None, leave_out
         given = f"{'x'.join(map(str, spec.shape))} of {spec.levels} levels"
         raise ConfigError(f"samples: the data are {given}, allowed: square pictures of 1 or 3 channels and 256 levels.")
     found: dict[str, NDArray[np.uint8]] = {}
-    rejected = []
+    rejected, cut = [], 0
     for path in picture_files(root):
         if path != leave_out and (most is None or len(found) < most):
             try:
                 found[path] = read_picture(root / path, channels, side, "crop")
+                cut += picture_size(root / path) != (side, side)
             except Rejected as reason:
                 rejected.append(f"{shown(path)} ({reason})")
     tell_rejected(rejected)
+    tell_cut(cut, spec, "crop")
     refuse_none(found, folder)
     folders = [path.partition("/")[0] if "/" in path else "" for path in found]
     classes = sorted(set(folders))
@@ -112,6 +114,15 @@ def tell_rejected(rejected: list[str]) -> None:
     if rejected:
         more = f" and {len(rejected) - 3} more" if len(rejected) > 3 else ""
         print(f"aigc: {len(rejected)} files cannot be used: {'; '.join(rejected[:3])}{more}", file=sys.stderr)
+
+
+def tell_cut(count: int, spec: DataSpec, fit: str) -> None:
+    """Say on stderr how many pictures were brought to the model's size, and how."""
+    if count:
+        height, width = spec.shape[1:]
+        how = "cut to their middle" if fit == "crop" else "padded"
+        print(f"aigc: {count} of the pictures were not {width}x{height}, as the model has learnt: they were scaled and "
+              f"{how}.", file=sys.stderr)  # fmt: skip
 
 
 def refuse_none(found: Any, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -68,7 +67,7 @@ def _read(opened: Opened, path: Path) -> Iterator[tuple[str, Picture]]:
     from aigc_cli.data.folders import shown
     from aigc_cli.data.source import Rejected
     from aigc_cli.pictures.files import as_png, find_pictures
-    from aigc_cli.pictures.inputs import refuse_none, tell_rejected
+    from aigc_cli.pictures.inputs import refuse_none, tell_cut, tell_rejected
 
     data = opened.trained.get("data")
     model, fit = opened.model, data.get("fit", "crop") if isinstance(data, Mapping) else "crop"
@@ -89,11 +88,7 @@ def _read(opened: Opened, path: Path) -> Iterator[tuple[str, Picture]]:
             continue
         yield as_png(name, used), picture
     tell_rejected(rejected)
-    if cut:
-        how = "their middle" if fit == "crop" else "padded"
-        print(
-            f"aigc: {cut} of the pictures were not {width}x{height}, as the model has learnt: {how}.", file=sys.stderr
-        )
+    tell_cut(cut, opened.model.source, fit)
     refuse_none(used, path)
 
 
