@@ -40,5 +40,6 @@ def style_files() -> tuple[Path, Path]:
     """Return the paths of a style picture and of weights, written once."""
     folder = Path(tempfile.mkdtemp(prefix="aigc-style-"))
     stripes().save(folder / "stripes.png")
-    torch.save(narrow_weights(), folder / "vgg.pth")
+    with torch.device("cpu"):  # wherever the test that asks first has its tensors
+        torch.save(narrow_weights(), folder / "vgg.pth")
     return folder / "stripes.png", folder / "vgg.pth"
