@@ -23,9 +23,10 @@ from aigc_cli.wording import allowed, given, suggestion
 
 @dataclass(frozen=True)
 class Choice:
-    """Mark a parameter that takes a node with a `name` from one of the tables."""
+    """Mark a parameter that takes a node with a `name` from one of the tables, for a role that not all of it serve."""
 
     table: str
+    role: str = ""
 
 
 TABLES: dict[str, str] = {
@@ -43,6 +44,7 @@ TABLES: dict[str, str] = {
     "schedules": "aigc_cli.schedules:SCHEDULES",
     "samplers": "aigc_cli.samplers:SAMPLERS",
 }
+ROLES = "aigc_cli.networks:ROLES"  # what each network serves as
 
 
 def bind(table: str, node: Mapping[str, Any], path: str) -> functools.partial:
@@ -67,12 +69,21 @@ def check(
     return checked
 
 
-def names(table: str) -> dict[str, str]:
-    """Return the table's entries, name -> "module:callable", entry points of installed packages included."""
+def names(table: str, role: str = "") -> dict[str, str]:
+    """Return the table's entries, name -> "module:callable", entry points of installed packages included.
+
+    role: only what serves as that; what a package serves as is not known.
+    """
     from importlib.metadata import entry_points
 
     found = {entry.name: entry.value for entry in entry_points(group=f"aigc.{table}")}
-    return {**found, **load(TABLES[table])}  # ours win: an installed package cannot replace what we wrote
+    ours = {name: target for name, target in load(TABLES[table]).items() if _serves(name, role)}
+    return {**found, **ours}  # ours win: an installed package cannot replace what we wrote
+
+
+def _serves(name: str, role: str) -> bool:
+    roles = load(ROLES).get(name)
+    return not role or roles is None or role in roles
 
 
 def entry(table: str, name: Any, path: str) -> Callable:
@@ -117,9 +128,9 @@ def _schema(function: Callable) -> dict[str, tuple[Any, bool]]:
     return {p.name: (hints[p.name], p.default is p.empty) for p in keywords}
 
 
-def _bind(table: str, node: Any, path: str, mistakes: list[str]) -> functools.partial | None:
+def _bind(table: str, node: Any, path: str, mistakes: list[str], role: str = "") -> functools.partial | None:
     if not isinstance(node, Mapping) or "name" not in node:
-        known = ", ".join(names(table))
+        known = ", ".join(names(table, role))
         what = "no 'name'" if isinstance(node, Mapping) else f"given {given(node)}"
         mistakes.append(f"{path}: {what}, allowed: settings with a name out of {known}.")
         return None
@@ -127,6 +138,9 @@ def _bind(table: str, node: Any, path: str, mistakes: list[str]) -> functools.pa
         function = entry(table, node["name"], f"{path}.name")
     except ConfigError as error:
         mistakes.append(str(error))
+        return None
+    if not _serves(node["name"], role):
+        mistakes.append(f"{path}: {node['name']} is no {role}. Names: {', '.join(names(table, role))}.")
         return None
     settings = {key: value for key, value in node.items() if key != "name"}
     return functools.partial(function, **_check(function, settings, path, mistakes))
@@ -164,14 +178,16 @@ def allowed_setting(hint: Any) -> str:
     choice, optional = choice_of(hint)
     if choice is None:
         return allowed(hint)
-    return f"settings with a name out of {', '.join(names(choice.table))}" + (" or null" if optional else "")
+    return f"settings with a name out of {', '.join(names(choice.table, choice.role))}" + (
+        " or null" if optional else ""
+    )
 
 
 def _value(hint: Any, value: Any, path: str, mistakes: list[str]) -> Any:
     choice, optional = choice_of(hint)
     if choice is None:
         return _validated(hint, value, path, mistakes)
-    return None if optional and value is None else _bind(choice.table, value, path, mistakes)
+    return None if optional and value is None else _bind(choice.table, value, path, mistakes, choice.role)
 
 
 def _validated(hint: Any, value: Any, path: str, mistakes: list[str]) -> Any:

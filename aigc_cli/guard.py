@@ -29,15 +29,15 @@ NEVER, LOOKS = 0.1, 3  # of the data's variety, and previews in a row below it: 
 class Guard:
     """Watch what a run logs and draws; remember, across starts, which checkpoint was the last good one."""
 
-    def __init__(self, run: Path, pack: Pack, *, fresh: bool) -> None:
+    def __init__(self, run: Path, pack: Pack, *, newest: int | None) -> None:
         self.path, self.pack = run / FILE, pack
         self.best, self.sure_since = 0.0, None
-        self.saved: int | None = None  # the newest checkpoint
+        self.saved = newest  # checkpoint; None: the run is fresh
         self.sound: int | None = None  # the newest that was there when samples were last seen to vary
         self.good: int | None = None  # the same, once they vary no more
         self.warned = False  # of a critic that is never wrong
         self.alike = 0  # previews in a row
-        if not fresh:
+        if newest is not None:
             self._read()
 
     def read(self, step: int, line: Mapping[str, Any]) -> None:

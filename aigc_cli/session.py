@@ -80,7 +80,7 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
                 "data": pack.fingerprint, "files": dict(files)}  # fmt: skip
         first = trainer.steps and trainer.steps + 1  # what lies after it in old events is from a run that was cut off
         board = open_board(directory / "tensorboard", first_step=first) if config["preview"]["tensorboard"] else None
-        guard = Guard(directory, pack, fresh=newest is None)
+        guard = Guard(directory, pack, newest=newest.step if newest else None)
         loop = Loop(
             trainer, data, pack, run, Recorder(run.log, board), meta, total, config["max_minutes"], config["log_every"],
             config["preview"], config["checkpoint"], guard, evaluation, config["evaluate_every"], minutes=minutes,
@@ -196,8 +196,9 @@ def _prepared(
     """Open what measures during training and what measures the objective at its end, so that it cannot fail there."""
     if not config["evaluate_every"] and not config["objective"]:
         return None, None
+    from aigc_cli.evaluating.applicable import applicable
     from aigc_cli.evaluating.during import Evaluation, wishes_of
-    from aigc_cli.evaluating.evaluation import Evaluator, applicable
+    from aigc_cli.evaluating.evaluation import Evaluator
     from aigc_cli.evaluating.measures import MEASURES
 
     settings, during, at_end = config["evaluation"], None, None

@@ -26,7 +26,7 @@ def noise(n: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.fixture
 def guard(tmp_path) -> Guard:
-    return Guard(tmp_path, Pictures(), fresh=True)  # type: ignore[arg-type]
+    return Guard(tmp_path, Pictures(), newest=None)  # type: ignore[arg-type]
 
 
 def test_variety_is_the_distance_to_the_nearest_other():
@@ -71,11 +71,12 @@ def test_samples_that_become_alike_keep_the_checkpoint_from_before(guard, tmp_pa
     said = capsys.readouterr().err
     assert said.count("the samples have become alike") == 1
     assert "step 100" in said
-    again = Guard(tmp_path, Pictures(), fresh=False)  # type: ignore[arg-type]
+    again = Guard(tmp_path, Pictures(), newest=300)  # type: ignore[arg-type]
     assert again.good == 100
     assert again.spared() == [100]
     again.look(450, noise(32))
     assert again.good is None  # recovered
+    assert again.spared() == [300]  # the newest that a run which goes on has
     assert json.loads((tmp_path / "guard.json").read_text())["good"] is None
 
 

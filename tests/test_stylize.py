@@ -193,4 +193,4 @@ def test_a_model_that_learnt_no_style_is_refused(many, capsys):
     small = ["model.generator.widths=[8]", "model.critic.widths=[8]", "data.count=100", "batch_size=8", "preview.n=4"]
     assert main(["train", "steps=1", *small, "data.cache=cache", "name=plain", "preview.tensorboard=false"]) == 0
     assert main(["stylize", "content=photo.jpg", "ckpt=outputs/plain"]) == 2
-    assert "ckpt: model 'gan' has learnt no style. Train one: aigc train model=fast_style" in capsys.readouterr().err
+    assert "ckpt: model 'gan' has learnt no style (aigc train model=fast_style does)" in capsys.readouterr().err

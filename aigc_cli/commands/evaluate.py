@@ -124,7 +124,8 @@ def _of_folder(config: Mapping[str, Any]) -> None:
 
 
 def _wishes(config: Mapping[str, Any], pack: Pack, model: Any) -> Wishes:
-    from aigc_cli.evaluating.evaluation import Wishes, applicable, features_for
+    from aigc_cli.evaluating.applicable import applicable, features_for
+    from aigc_cli.evaluating.evaluation import Wishes
 
     allowed = applicable(pack, model)
     chosen = tuple(config["metrics"]) if config["metrics"] is not None else allowed

@@ -113,19 +113,14 @@ def _of_checkpoint(config: Mapping[str, Any]) -> tuple[Paint, str]:
     """Return what paints by a trained network, and the run's name."""
     import torch
 
-    from aigc_cli.abilities import AnySize, Transforms
-    from aigc_cli.checkpoints import resolve
-    from aigc_cli.checkpoints.restoring import restore
-    from aigc_cli.devices import choose, explaining_memory
+    from aigc_cli.devices import explaining_memory
     from aigc_cli.pictures.files import as_picture, as_stored
-    from aigc_cli.pictures.opening import preset_of
+    from aigc_cli.pictures.opening import open_model
 
-    device = choose(config["device"], "fp32").torch
-    checkpoint = resolve(Path(config["ckpt"]).expanduser())
-    model = restore(checkpoint, device)
-    if not (isinstance(model, Transforms) and isinstance(model, AnySize) and model.verb == "stylize"):
-        train = "aigc train model=fast_style model.style=painting.jpg data=image_folder data.root=photos"
-        raise ConfigError(f"ckpt: model '{preset_of(checkpoint)}' has learnt no style. Train one: {train}")
+    opened = open_model(config, "Transforms", "has learnt no style (aigc train model=fast_style does)")
+    model, device = opened.model, opened.device
+    if model.verb != "stylize":
+        raise ConfigError(f"ckpt: model '{opened.name}' does not stylize. Type aigc {model.verb} instead.")
     mode = "L" if model.source.shape[0] == 1 else "RGB"
 
     def painter(picture: Image, name: str) -> Image:
@@ -134,7 +129,7 @@ def _of_checkpoint(config: Mapping[str, Any]) -> tuple[Paint, str]:
             painted = model.transform(stored, generator=torch.Generator(device).manual_seed(0))
         return as_picture(painted[0].cpu().numpy())
 
-    path = checkpoint.path.resolve()
+    path = opened.checkpoint.path.resolve()
     return painter, path.parents[1].name if path.parent.name == "checkpoints" else path.stem
 
 

@@ -13,7 +13,8 @@ import torch
 from aigc_cli.abilities import Bounds, Samples, Transforms
 from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError
-from aigc_cli.evaluating.evaluation import Evaluator, Wishes, applicable, features_for
+from aigc_cli.evaluating.applicable import applicable, features_for
+from aigc_cli.evaluating.evaluation import Evaluator, Wishes
 from aigc_cli.evaluating.measures import MEASURES, OF_SAMPLES, is_better
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import Model

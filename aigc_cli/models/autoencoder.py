@@ -13,7 +13,7 @@ from annotated_types import Gt
 from torch import Tensor
 
 from aigc_cli.config import Choice
-from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
+from aigc_cli.interfaces import Batch, DataSpec, Decoder, Encoder, Logs, Model, Phase, Shapes
 from aigc_cli.models.likelihoods import RECONSTRUCTIONS
 from aigc_cli.models.suitability import count_classes
 
@@ -31,8 +31,8 @@ class Autoencoder(Model):
         *,
         latent: Annotated[int, Gt(0)],
         reconstruction: Literal["mse", "bernoulli", "gaussian"],
-        encoder: Network,
-        decoder: Network,
+        encoder: Encoder,
+        decoder: Decoder,
     ) -> None:
         super().__init__()
         count_classes(spec, kinds=self.kinds, conditional=False)
@@ -91,8 +91,8 @@ class DenoisingAutoencoder(Autoencoder):
         latent: Annotated[int, Gt(0)],
         reconstruction: Literal["mse", "bernoulli", "gaussian"],
         corruption: Annotated[Callable[..., Tensor], Choice("corruptions")],
-        encoder: Network,
-        decoder: Network,
+        encoder: Encoder,
+        decoder: Decoder,
     ) -> None:
         super().__init__(spec, latent=latent, reconstruction=reconstruction, encoder=encoder, decoder=decoder)
         self.corrupt, self.source = corruption, spec

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aigc_cli.abilities import Tokenises
+from aigc_cli.config import Choice
 from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
 from aigc_cli.models.first_stage import FirstStage, Frozen
 from aigc_cli.models.suitability import count_classes
@@ -38,7 +39,7 @@ class Autoregressive(Model):
         first_stage: FirstStage | None,
         temperature: Annotated[float, Ge(0)],
         top_k: Annotated[int, Gt(0)] | None,
-        network: Network,
+        network: Annotated[Network, Choice("networks", "predictor of symbols")],
     ) -> None:
         super().__init__()
         classes = count_classes(spec, kinds=self.kinds, conditional=conditional)

@@ -37,8 +37,8 @@ class DenoisingDiffusionGAN(Model):
         latent: Annotated[int, Gt(0)],
         loss: Annotated[Callable[[], AdversarialLoss], Choice("losses")],
         penalty: Annotated[Callable[[], Penalty], Choice("penalties")],
-        generator: Network,
-        critic: Network,
+        generator: Annotated[Network, Choice("networks", "denoiser with latents")],
+        critic: Annotated[Network, Choice("networks", "critic of noisy pictures")],
     ) -> None:
         super().__init__()
         classes = count_classes(spec, kinds=self.kinds, conditional=conditional)

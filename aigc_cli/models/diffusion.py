@@ -58,7 +58,7 @@ class Diffusion(Model):
         clip: bool,
         label_dropout: Annotated[float, Ge(0), Lt(1)],
         guidance: Annotated[float, Ge(0)],
-        denoiser: Network,
+        denoiser: Annotated[Network, Choice("networks", "denoiser")],
         sampler: Sampler,
     ) -> None:
         super().__init__()

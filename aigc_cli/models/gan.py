@@ -11,7 +11,7 @@ from torch import Tensor
 
 from aigc_cli.config import Choice
 from aigc_cli.errors import ConfigError
-from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes, nothing
+from aigc_cli.interfaces import Batch, Critic, DataSpec, Generator, Logs, Model, Phase, Shapes, nothing
 from aigc_cli.models.adversarial import AdversarialLoss, chance, verdicts
 from aigc_cli.models.augmentations import Augmentation, NoAugmentation
 from aigc_cli.models.path_length import NoRegulariser, PathLength, Styled
@@ -42,8 +42,8 @@ class GAN(Model):
         penalty: Annotated[Callable[[], Penalty], Choice("penalties")],
         regulariser: Annotated[Callable[[], NoRegulariser | PathLength], Choice("regularisers")],
         augmentation: Annotated[Callable[[], Augmentation], Choice("augmentations")],
-        generator: Network,
-        critic: Network,
+        generator: Generator,
+        critic: Critic,
     ) -> None:
         super().__init__()
         classes = count_classes(spec, kinds=self.kinds, conditional=conditional)

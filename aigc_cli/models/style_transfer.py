@@ -13,6 +13,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
+from aigc_cli.config import Choice
 from aigc_cli.errors import ConfigError
 from aigc_cli.files import file_digest
 from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
@@ -44,7 +45,7 @@ class FastStyle(Model):
         style_weight: Annotated[float, Ge(0)],
         content_weight: Annotated[float, Ge(0)],
         smoothness: Annotated[float, Ge(0)],
-        network: Network,
+        network: Annotated[Network, Choice("networks", "painter")],
     ) -> None:
         super().__init__()
         count_classes(spec, kinds=self.kinds, conditional=False)

@@ -5,12 +5,13 @@ arXiv:1707.02921 (EDSR: residual blocks without batch norm, L1 loss), arXiv:1609
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from aigc_cli.config import Choice
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
 from aigc_cli.models.suitability import count_classes
@@ -26,7 +27,12 @@ class SuperResolution(Model):
     any_size = True
 
     def __init__(
-        self, spec: DataSpec, *, scale: Literal[2, 4], downscale: Literal["area", "bicubic"], network: Network
+        self,
+        spec: DataSpec,
+        *,
+        scale: Literal[2, 4],
+        downscale: Literal["area", "bicubic"],
+        network: Annotated[Network, Choice("networks", "enlarger")],
     ) -> None:
         super().__init__()
         count_classes(spec, kinds=self.kinds, conditional=False)

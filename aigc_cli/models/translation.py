@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from aigc_cli.config import Choice
 from aigc_cli.errors import ConfigError
-from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
+from aigc_cli.interfaces import Batch, Critic, DataSpec, Logs, Model, Network, Phase, Shapes
 from aigc_cli.models.adversarial import AdversarialLoss, chance, verdicts
 
 
@@ -33,8 +33,8 @@ class Pix2Pix(Model):
         *,
         l1: Annotated[float, Ge(0)],
         loss: Annotated[Callable[[], AdversarialLoss], Choice("losses")],
-        generator: Network,
-        critic: Network,
+        generator: Annotated[Network, Choice("networks", "translator")],
+        critic: Critic,
     ) -> None:
         super().__init__()
         self.spec, self.source, self.l1, self.loss = spec, source_of(spec), l1, loss()

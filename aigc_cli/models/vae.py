@@ -12,7 +12,7 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
-from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
+from aigc_cli.interfaces import Batch, DataSpec, Decoder, Encoder, Logs, Model, Phase, Shapes
 from aigc_cli.models.likelihoods import LIKELIHOODS
 from aigc_cli.models.suitability import count_classes, halved
 
@@ -37,8 +37,8 @@ class VAE(Model):
         warmup: Annotated[int, Ge(0)],
         free_bits: Annotated[float, Ge(0)],
         halvings: Annotated[int, Ge(0), Le(6)],
-        encoder: Network,
-        decoder: Network,
+        encoder: Encoder,
+        decoder: Decoder,
     ) -> None:
         super().__init__()
         classes = count_classes(spec, kinds=self.kinds, conditional=conditional)

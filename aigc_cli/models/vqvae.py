@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 from torch.nn import functional as F
 
-from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
+from aigc_cli.interfaces import Batch, DataSpec, Decoder, Encoder, Logs, Model, Phase, Shapes
 from aigc_cli.models.codebook import Codebook
 from aigc_cli.models.likelihoods import RECONSTRUCTIONS
 from aigc_cli.models.suitability import count_classes, halved
@@ -37,8 +37,8 @@ class VQVAE(Model):
         decay: Annotated[float, Ge(0), Lt(1)],
         revive: Annotated[float, Ge(0), Lt(1)],
         reconstruction: Literal["mse", "bernoulli", "gaussian"],
-        encoder: Network,
-        decoder: Network,
+        encoder: Encoder,
+        decoder: Decoder,
     ) -> None:
         super().__init__()
         count_classes(spec, kinds=self.kinds, conditional=False)

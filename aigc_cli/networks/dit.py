@@ -35,8 +35,6 @@ class DiT(nn.Module):
         dropout: Annotated[float, Ge(0), Lt(1)],
     ) -> None:
         super().__init__()
-        if shapes.latent:
-            raise ConfigError("model.generator: dit takes no latents. Type model/network@model.generator=unet.")
         rows, columns = patches_of(shapes.input, patch)
         if width % heads:
             raise ConfigError(

@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aigc_cli.data.decode import SUFFIXES, picture_size, read_picture
-from aigc_cli.data.folders import existing_folder, list_files, shown
+from aigc_cli.data.decode import picture_size, read_picture
+from aigc_cli.data.folders import shown
 from aigc_cli.data.source import Rejected
 from aigc_cli.errors import ConfigError
+from aigc_cli.pictures.files import find_pictures
 from aigc_cli.pictures.held_out import data_of
 
 if TYPE_CHECKING:
@@ -81,18 +82,18 @@ def from_data(config: Mapping[str, Any], trained: Mapping[str, Any], spec: DataS
 
 def from_folder(folder: Path, spec: DataSpec, most: int | None = None, leave_out: str = "") -> Inputs:
     """Read pictures as the data's own are: size, channels, middle crop; a sub-folder is a class. Bad ones are told."""
-    root = existing_folder(str(folder), "samples")
+    files = find_pictures(str(folder), "samples")
     channels, side = spec.shape[0], spec.shape[-1]
     if spec.shape != (channels, side, side) or channels not in (1, 3) or spec.levels != 256:
         given = f"{'x'.join(map(str, spec.shape))} of {spec.levels} levels"
         raise ConfigError(f"samples: the data are {given}, allowed: square pictures of 1 or 3 channels and 256 levels.")
     found: dict[str, NDArray[np.uint8]] = {}
     rejected, cut = [], 0
-    for path in picture_files(root):
+    for path, file in files.items():
         if path != leave_out and (most is None or len(found) < most):
             try:
-                found[path] = read_picture(root / path, channels, side, "crop")
-                cut += picture_size(root / path) != (side, side)
+                found[path] = read_picture(file, channels, side, "crop")
+                cut += picture_size(file) != (side, side)
             except Rejected as reason:
                 rejected.append(f"{shown(path)} ({reason})")
     tell_rejected(rejected)
@@ -102,11 +103,6 @@ def from_folder(folder: Path, spec: DataSpec, most: int | None = None, leave_out
     classes = sorted(set(folders))
     labels = np.array([classes.index(name) for name in folders]) if classes != [""] else None
     return Inputs(np.stack(list(found.values())), list(map(shown, found)), labels, tuple(map(shown, classes)))
-
-
-def picture_files(root: Path) -> list[str]:
-    """List the pictures below a folder by their names."""
-    return [path for path, _, _ in list_files(root, "samples") if path.lower().endswith(SUFFIXES)]
 
 
 def tell_rejected(rejected: list[str]) -> None:

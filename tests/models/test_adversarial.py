@@ -14,7 +14,7 @@ from aigc_cli.interfaces import Batch, Classes, DataSpec, Shapes
 from aigc_cli.models import augmentations, penalties
 from aigc_cli.models.adversarial import Wasserstein
 from aigc_cli.models.path_length import PathLength
-from aigc_cli.networks import dcgan, resnet, stylegan2
+from aigc_cli.networks import dcgan, resnet, stylegan2, stylegan2_critic
 from aigc_cli.networks.labels import ConditionalBatchNorm, Projection
 
 SPEC = DataSpec("image", (1, 16, 16), 256, Classes(("zero", "one", "two")))
@@ -253,8 +253,8 @@ def test_smoothing_keeps_even_areas_and_halving_and_doubling_fit():
 
 def test_the_critic_compares_samples_of_its_batch():
     x = normal(1, 4, 4, 4).expand(8, -1, -1, -1)
-    assert stylegan2.compared(x)[:, -1].max() < 1e-3
-    assert stylegan2.compared(normal(8, 4, 4, 4))[:, -1].min() > 0.5
+    assert stylegan2_critic.compared(x)[:, -1].max() < 1e-3
+    assert stylegan2_critic.compared(normal(8, 4, 4, 4))[:, -1].min() > 0.5
 
 
 def styled() -> stylegan2.Generator:

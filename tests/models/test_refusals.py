@@ -9,6 +9,7 @@ from aigc_cli.composing.compose import compose
 from aigc_cli.config import bind
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Classes, DataSpec, Model, Shapes
+from aigc_cli.networks import NETWORKS, ROLES
 
 DIGITS = Classes(tuple("0123456789"))
 
@@ -106,3 +107,18 @@ def test_convolutional_autoencoders_keep_the_pictures_shape(shape, normalisation
     spec = DataSpec("image", shape)
     model = bind("models", compose("train", ["model=vae_conv", *chosen]).config["model"], "model")(spec)
     assert model.reconstruct(torch.zeros(2, *shape, dtype=torch.uint8), None).shape == (2, *shape)
+
+
+@pytest.mark.parametrize(("overrides", "said"), [
+    (["model=gan", "model/network@model.critic=time_critic"], "model.critic: time_critic is no critic. Names: .*mlp"),
+    (["model=ddpm", "model/network@model.denoiser=encoder_decoder"], "encoder_decoder is no denoiser. Names: .*dit"),
+    (["model=autoencoder", "model/network@model.encoder=dcgan_critic"], "dcgan_critic is no encoder"),
+    (["model=denoising_diffusion_gan", "model/network@model.generator=dit"], "dit is no denoiser with latents. Names"),
+])  # fmt: skip
+def test_a_network_in_a_role_that_it_cannot_play_is_answered_before_it_is_built(overrides, said):
+    with pytest.raises(ConfigError, match=said):
+        build(*overrides)
+
+
+def test_every_network_says_what_it_serves_as():
+    assert set(ROLES) == set(NETWORKS)
