@@ -138,6 +138,13 @@ def test_run_checkpoint_and_file_draw_the_same(run, capsys):
     assert lone.read_bytes() == whole.read_bytes()
 
 
+def test_another_precision_draws_almost_the_same(run, capsys):
+    exact, rough = sampled(capsys, f"ckpt={run}"), sampled(capsys, f"ckpt={run}", "precision=bf16")
+    assert rough.stem == f"{exact.stem}-precision-bf16"
+    error = np.asarray(Image.open(exact), float) - np.asarray(Image.open(rough), float)
+    assert 0 < np.abs(error).mean() < 2  # grey levels
+
+
 def tiles(path: Path, side: int = 64, gap: int = 2) -> list[np.ndarray]:
     page = np.asarray(Image.open(path))
     rows, columns = (page.shape[0] + gap) // (side + gap), (page.shape[1] + gap) // (side + gap)

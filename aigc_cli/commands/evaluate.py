@@ -50,6 +50,7 @@ def evaluate(
     data: Mapping[str, Any],
     output: str | None,
     device: str,
+    precision: Literal["auto", "fp32", "bf16", "fp16"],
     batch_size: Annotated[int, Ge(1), Le(4096)],
 ) -> None:
     """Draw or read samples, measure them, print a table and write evaluation.json."""
@@ -81,7 +82,8 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
     from aigc_cli.pictures.opening import preset_of
 
     began = time.perf_counter()
-    device = choose(config["device"], "fp32").torch
+    chosen = choose(config["device"], config["precision"])
+    device = chosen.torch
     checkpoint = resolve(Path(config["ckpt"]).expanduser())
     name = preset_of(checkpoint)
     with explaining_memory(device, config["batch_size"]):
@@ -92,11 +94,12 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
         figures, n = Figures(), 0
         if set(evaluator.wishes.metrics) & set(OF_SAMPLES):
             asked = torch.arange(config["n"]) % model.spec.classes if model.conditional else None
-            samples = _drawn(model, config, asked, device, settings)
+            with chosen.autocast():
+                samples = _drawn(model, config, asked, device, settings)
             figures, n = evaluator.of_samples(samples, asked), len(samples)
         figures.values |= evaluator.of_model(model)
     folder, of_run = _home(checkpoint.path)
-    about = {"ckpt": str(config["ckpt"]), "step": checkpoint.step, **typed}
+    about = {"ckpt": str(config["ckpt"]), "step": checkpoint.step, "precision": chosen.precision, **typed}
     _tell(config, evaluator, figures, f"{name}, step {checkpoint.step:,}", about, folder, n, began)
     if of_run:
         write_to_run(folder, checkpoint.step, figures.values)

@@ -44,6 +44,7 @@ def sample(
     manifold: bool,
     output: str | None,
     device: str,
+    precision: Literal["auto", "fp32", "bf16", "fp16"],
     batch_size: Annotated[int, Ge(1), Le(4096)],
 ) -> None:
     """Write a grid, files, a walk or a manifold, and say where they lie."""
@@ -58,14 +59,15 @@ def show(request: Request) -> Path:
     from aigc_cli.pictures.gallery import Gallery
 
     began = time.perf_counter()
-    device = choose(request.device, "fp32").torch
+    chosen = choose(request.device, request.precision)
+    device = chosen.torch
     checkpoint = resolve(request.ckpt)
     target = _target(request, checkpoint)
     probe(target.parent)
     with explaining_memory(device, request.batch_size):
         model = restore(checkpoint, device)
         gallery = Gallery(model, request, device, preset_of(checkpoint))
-        with writing_at(target):
+        with writing_at(target), chosen.autocast():
             written = gallery.write(target, _metadata(checkpoint))
     print(f"{gallery.account}, step {checkpoint.step}, {time.perf_counter() - began:.1f} s: {short(written)}")
     print(f"next: aigc sample ckpt={short(request.ckpt)} {gallery.next_idea()}")

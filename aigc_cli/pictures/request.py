@@ -19,7 +19,7 @@ FLAGS = {"walk": "interpolate", "manifold": "manifold", "revisions": "start"}
 SETTINGS = ("steps", "spacing", "guidance", "eta", "sampler", "truncation", "temperature", "top_k")
 REVISING = ("start", "mask", "strength", "resample")
 # What a file's name says where it was typed.
-NAMED = ("n", "grid", "seed", "label", *SETTINGS, "frames", "batch_size", *REVISING)
+NAMED = ("n", "grid", "seed", "label", *SETTINGS, "frames", "batch_size", "precision", *REVISING)
 STILL, MOVING = ("png", "jpeg", "webp"), ("webp", "gif")
 LONGEST_GRID = 1000  # rows or columns
 LONGEST_SLUG = 80  # characters; a longer one is cut and gets a hash
@@ -42,6 +42,7 @@ class Request:
     output: Path | None
     batch_size: int
     device: str
+    precision: str
     settings: dict[str, Any] = field(default_factory=dict)  # of the model's sampler, only those that were typed
     start: Path | None = None  # the picture to begin with, its mask, and how freely
     mask: Path | None = None
@@ -69,6 +70,7 @@ def plain_request(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Req
         labels=tuple(label) if isinstance(label, list) else () if label is None else (label,),
         output=Path(output).expanduser() if output else None, format=_format(kind, config, mistakes),
         files=config["files"], frames=config["frames"], batch_size=config["batch_size"], device=config["device"],
+        precision=config["precision"],
         settings={key: typed[key] for key in SETTINGS if key in typed},
         start=_picture("start", config, mistakes), mask=_picture("mask", config, mistakes),
         strength=config["strength"], resample=config["resample"],
