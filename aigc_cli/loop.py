@@ -20,7 +20,7 @@ from aigc_cli.evaluating.measures import PREFIX
 from aigc_cli.guard import Guard
 from aigc_cli.interfaces import Model
 from aigc_cli.pictures.held_out import some_of
-from aigc_cli.pictures.previews import default_columns, draw, save_grid, stacked
+from aigc_cli.pictures.previews import default_columns, draw, progress, save_grid, stacked
 from aigc_cli.pictures.rows import demonstration, verb_of
 from aigc_cli.recorder import Recorder
 from aigc_cli.runs import Run
@@ -153,7 +153,8 @@ class Loop:
         if model.conditional and classes <= n:
             n = -(-n // classes) * classes  # whole rows of the classes
         labels = torch.arange(n) % classes if model.conditional else None
-        images = draw(model, n, labels, seed=self.trainer.seed, device=self.trainer.device.torch)
+        with progress(model, "preview"):
+            images = draw(model, n, labels, seed=self.trainer.seed, device=self.trainer.device.torch)
         return images, default_columns(n, classes if model.conditional else 1)
 
     def _examples(self, model: Model) -> tuple[np.ndarray, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, cast
@@ -12,7 +11,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from aigc_cli.abilities import Renders, Revises, Samples, Tokenises
 from aigc_cli.errors import ConfigError
@@ -20,7 +18,16 @@ from aigc_cli.interfaces import DataSpec, Model
 from aigc_cli.pictures.animations import save_animation, walk
 from aigc_cli.pictures.choices import choose_labels, sampling_settings
 from aigc_cli.pictures.placing import put_in_place
-from aigc_cli.pictures.previews import FORMATS, LONGEST_SIDE, default_columns, draw_chunks, grid, grid_size, save_image
+from aigc_cli.pictures.previews import (
+    FORMATS,
+    LONGEST_SIDE,
+    default_columns,
+    draw_chunks,
+    grid,
+    grid_size,
+    progress,
+    save_image,
+)
 from aigc_cli.pictures.request import FLAGS, Request, switch
 from aigc_cli.pictures.revisions import revised
 from aigc_cli.pictures.rows import shown, verb_of
@@ -184,14 +191,3 @@ class Gallery:
                 f"n: {made} of {width} x {height}, allowed: {side} a side and {MOST_PIXELS:,} pixels in "
                 "all. Type a smaller n" + ", or files=true." * (self.request.kind == "samples")
             )
-
-
-@contextmanager
-def progress(model: Model) -> Iterator[tqdm]:
-    """Show on a terminal how a slow model gets on: passes through its last generative part."""
-    with tqdm(unit="pass", delay=1, leave=False, disable=None, dynamic_ncols=True) as bar:
-        hook = getattr(model, model.generative[-1]).register_forward_hook(lambda *_: bar.update() and None)
-        try:
-            yield bar
-        finally:
-            hook.remove()

@@ -6,6 +6,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from aigc_cli.randomness import mix
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+    from tqdm import tqdm
 
     from aigc_cli.abilities import Samples
 
@@ -58,6 +60,19 @@ def draw_chunks(
         generator = torch.Generator(device).manual_seed(mix(seed, index))
         with torch.no_grad():
             yield model.sample(count, labels, generator=generator, **settings).cpu()
+
+
+@contextmanager
+def progress(model: Any, name: str | None = None) -> Iterator[tqdm]:
+    """Show on a terminal how a slow model gets on: passes through its last generative part."""
+    from tqdm import tqdm
+
+    with tqdm(desc=name, unit="pass", delay=1, leave=False, disable=None, dynamic_ncols=True) as bar:
+        hook = getattr(model, model.generative[-1]).register_forward_hook(lambda *_: bar.update() and None)
+        try:
+            yield bar
+        finally:
+            hook.remove()
 
 
 def default_columns(n: int, cycle: int = 1) -> int:
