@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Shapes
+from aigc_cli.networks.attention import attend
 from aigc_cli.networks.embeddings import embed_time
 
 FREQUENCIES = 256  # of the time's embedding (the paper's code)
@@ -88,7 +89,7 @@ class Block(nn.Module):
     def _attend(self, x: Tensor) -> Tensor:
         separate = self.query_key_value(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         query, key, value = separate.unbind(0)
-        return self.project(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+        return self.project(attend(query, key, value).transpose(1, 2).flatten(2))
 
 
 def normalised(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Shapes
+from aigc_cli.networks.attention import attend
 
 
 @dataclass
@@ -100,7 +101,7 @@ class Block(nn.Module):
             cache.keys[layer, :, :, cache.length : end], cache.values[layer, :, :, cache.length : end] = key, value
             key, value = cache.keys[layer, :, :, :end], cache.values[layer, :, :, :end]
         dropout = self.drop if self.training else 0.0
-        gathered = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=new > 1)
+        gathered = attend(query, key, value, causal=new > 1, dropout=dropout)
         return gathered.transpose(1, 2).flatten(2)
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Shapes
+from aigc_cli.networks.attention import attend
 from aigc_cli.networks.embeddings import embed_time
 from aigc_cli.networks.normalisation import group_norm
 
@@ -118,7 +119,7 @@ class Attention(nn.Module):
         """Map (B, C, H, W) to the same shape."""
         tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, HW, C): no copy where channels lie last
         query, key, value = self.query_key_value(tokens)[:, None].chunk(3, dim=-1)
-        gathered = self.project(F.scaled_dot_product_attention(query, key, value)[:, 0])
+        gathered = self.project(attend(query, key, value)[:, 0])
         return x + gathered.transpose(1, 2).reshape(x.shape)
 
 
