@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt
@@ -18,7 +18,7 @@ MOST_LEVELS = 8
 
 
 class EncoderDecoder(nn.Module):
-    """Halve and double by convolutions of 4x4; each doubling also sees what lay on the way down at its size.
+    """Halve and double by convolutions; each doubling also sees what lay on the way down at its size.
 
     Instance norm, as the paper's batch norm is at its batches of one, but of the same effect at any batch size.
     """
@@ -30,6 +30,7 @@ class EncoderDecoder(nn.Module):
         width: Annotated[int, Gt(0)],
         levels: Annotated[int, Ge(2), Le(MOST_LEVELS)] | None,
         dropout: Annotated[float, Ge(0), Lt(1)],
+        doubling: Literal["transposed", "nearest"],
     ) -> None:
         super().__init__()
         self.dropout = dropout
@@ -40,12 +41,14 @@ class EncoderDecoder(nn.Module):
         for level, (entering, leaving) in enumerate(pairwise(channels), 2):
             # The innermost maps may be single pixels, of which a norm would leave nothing; nor has the outermost one.
             normed = level < levels or smallest > 1
-            self.down.append(nn.Sequential(nn.LeakyReLU(0.2), *_convolution(nn.Conv2d, entering, leaving, normed)))
+            halve = nn.Conv2d(entering, leaving, 4, stride=2, padding=1, bias=not normed)
+            self.down.append(nn.Sequential(nn.LeakyReLU(0.2), halve, *_norm(leaving, normed)))
         self.up = nn.ModuleList()
         for level in reversed(range(levels)):
             entering = channels[level] * (1 if level == levels - 1 else 2)
             leaving = channels[level - 1] if level else shapes.output[0]
-            self.up.append(nn.Sequential(nn.ReLU(), *_convolution(nn.ConvTranspose2d, entering, leaving, level > 0)))
+            double = _doubling(doubling, entering, leaving, bias=not level)
+            self.up.append(nn.Sequential(nn.ReLU(), *double, *_norm(leaving, level > 0)))
         self.apply(initialise)
 
     def forward(
@@ -65,9 +68,14 @@ class EncoderDecoder(nn.Module):
         return x
 
 
-def _convolution(kind: type[nn.Module], entering: int, leaving: int, normed: bool) -> list[nn.Module]:
-    convolution = kind(entering, leaving, 4, stride=2, padding=1, bias=not normed)
-    return [convolution, nn.InstanceNorm2d(leaving, affine=True)] if normed else [convolution]
+def _doubling(kind: str, entering: int, leaving: int, *, bias: bool) -> list[nn.Module]:
+    if kind == "transposed":
+        return [nn.ConvTranspose2d(entering, leaving, 4, stride=2, padding=1, bias=bias)]
+    return [nn.Upsample(scale_factor=2), nn.Conv2d(entering, leaving, 3, padding=1, bias=bias)]
+
+
+def _norm(channels: int, normed: bool) -> list[nn.Module]:
+    return [nn.InstanceNorm2d(channels, affine=True)] if normed else []
 
 
 def dropped_out(x: Tensor, share: float, generator: torch.Generator | None) -> Tensor:

@@ -30,16 +30,19 @@ def test_a_logit_sees_a_patch_of_the_papers_size(halvings):
     assert int(rows.max() - rows.min()) + 1 == RECEPTIVE[halvings]
 
 
+@pytest.mark.parametrize("doubling", ["transposed", "nearest"])
 @pytest.mark.parametrize("side", [32, 48, 64, 256])
-def test_the_generator_goes_down_as_far_as_it_can_and_back(side):
-    network = EncoderDecoder(Shapes((1, side, side), (3, side, side)), width=1, levels=None, dropout=0.5)
+def test_the_generator_goes_down_as_far_as_it_can_and_back(side, doubling):
+    shapes = Shapes((1, side, side), (3, side, side))
+    network = EncoderDecoder(shapes, width=1, levels=None, dropout=0.5, doubling=doubling)
     assert network(torch.randn(2, 1, side, side)).shape == (2, 3, side, side)
     assert len(network.down) == {32: 5, 48: 4, 64: 6, 256: 8}[side]
 
 
 def test_dropout_is_the_noise_of_sampling_and_nothing_else_is():
     for dropout, alike in ((0.5, False), (0.0, True)):
-        network = EncoderDecoder(Shapes((1, 16, 16), (1, 16, 16)), width=4, levels=None, dropout=dropout).eval()
+        shapes = Shapes((1, 16, 16), (1, 16, 16))
+        network = EncoderDecoder(shapes, width=4, levels=None, dropout=dropout, doubling="transposed").eval()
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.mul_(10)
