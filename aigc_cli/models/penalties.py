@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-Critic: TypeAlias = Callable[[Tensor], Tensor]  # signals (B, ...) to logits (B,)
+Critic: TypeAlias = Callable[[Tensor], Tensor]  # signals (B, ...) to logits (B,), or of patches (B, 1, h, w)
 
 
 class Penalty(Protocol):
@@ -84,8 +84,12 @@ class Clip:
 
 
 def gradient_at(x: Tensor, critic: Critic) -> Tensor:
-    """Return the gradient of each logit for its own input, float32, itself differentiable: (B, ...)."""
+    """Return the gradient of each logit for its own input, float32, itself differentiable: (B, ...).
+
+    Of patches it is that of their mean: their sum would weigh as many times squared.
+    """
     with torch.autocast(x.device.type, enabled=False):  # squares of gradients underflow in half precision
         x = x.detach().float().requires_grad_()
-        (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+        logits = critic(x).reshape(len(x), -1).mean(1)
+        (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
     return gradient

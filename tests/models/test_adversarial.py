@@ -51,6 +51,12 @@ def test_the_gradient_penalty_holds_slopes_at_one(slope, expected):
     assert value.item() == pytest.approx(expected, abs=1e-4)
 
 
+def test_a_picture_judged_in_patches_is_penalised_as_one_judged_as_a_whole():
+    x, r1 = normal(5, 1, 4, 4), penalties.R1(weight=1.0, every=1)
+    whole, patches = (r1.loss(critic, x, x) for critic in (lambda x: x.square().mean((1, 2, 3)), lambda x: x.square()))
+    assert patches.item() == pytest.approx(whole.item(), rel=1e-6)
+
+
 def test_the_gradient_penalty_looks_between_real_and_generated():
     seen = []
 
