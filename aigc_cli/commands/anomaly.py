@@ -128,8 +128,9 @@ def _write(
     about = {"n": len(scores), "mean": float(scores.mean()), "area_under_curve": area, "mean_by_class": means}
     atomic_write(folder / "scores.json", json.dumps(about, indent=1).encode())
     groups = {"all": scores} if is_usual is None else {"usual": scores[is_usual], "unusual": scores[~is_usual]}
-    title = "score (the higher, the less usual)" + (f"; area under the curve {area:.4f}" if area is not None else "")
-    save_image(draw_histogram(groups, title), folder / "histogram.png")
+    title = f"{len(scores):,} pictures" + (f"; area under the curve {area:.4f}" if area is not None else "")
+    axes = "score: the higher, the less usual", "share of each group"
+    save_image(draw_histogram(groups, title, axes), folder / "histogram.png")
 
 
 def _tell(opened: Opened, inputs: Inputs, scores: NDArray, area: float | None, folder: Path) -> None:

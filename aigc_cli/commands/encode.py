@@ -118,8 +118,11 @@ def _write_map(path: Path, codes: Tensor, inputs: Inputs, seed: int) -> None:
     points, share = plane_of(codes, seed)
     picked = np.sort(np.random.default_rng(seed).permutation(len(points))[:MOST_POINTS])
     labels = None if inputs.labels is None else inputs.labels[picked]
-    save_image(draw_map(points[picked].numpy(), labels, inputs.classes), path)
-    how = "the latent plane" if codes.shape[1] == 2 else f"two principal components, {share:.0%} of the variance"
+    plane = codes.shape[1] == 2
+    how = "the latent plane" if plane else f"two principal components, {share:.0%} of the variance"
+    axes = ("first latent", "second latent") if plane else ("first component", "second component")
+    title = f"{len(picked):,} codes: {how}"
+    save_image(draw_map(points[picked].numpy(), labels, inputs.classes, title, axes), path)
     print(f"map ({how}): {short(path)}")
 
 
