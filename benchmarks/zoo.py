@@ -26,8 +26,10 @@ from benchmarks.measuring import RESULTS, machine_facts, rounded
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "zoo"
 OTHERS = ("mnist_autoencoder_conv", "mnist_denoising_autoencoder", "mnist_vqvae")  # these draw no samples
-FIRST_STAGES = {"mnist_vqvae_prior": "mnist_vqvae"}  # what a recipe builds upon, which is trained before it
-IN_FULL = ("mnist_vqvae_prior",)  # attention is slower in bf16 than in fp32 on CPUs
+FIRST_STAGES = {
+    "mnist_vqvae_prior": "mnist_vqvae",
+    "mnist_latent_diffusion": "mnist_vqvae",
+}  # what a recipe builds upon, which is trained before it
 FIGURES = ("frechet", "precision", "recall", "agreement")
 
 
@@ -61,19 +63,19 @@ def all_recipes() -> list[str]:
 
 def measured(recipe: str, options: argparse.Namespace, runs: Path) -> dict[str, Any]:
     """Train and grade one recipe; return its row."""
-    precision = "fp32" if recipe in IN_FULL else options.precision
-    own = [f"recipe={recipe}", f"precision={precision}", *options.overrides]
+    precision = f"precision={options.precision}"
+    own = [f"recipe={recipe}", precision, *options.overrides]
     cache = [f"data.cache={options.cache}"] if options.cache else []
     places = [f"data.root={options.root}", f"output={runs}", *cache]
     before, first = processor_seconds(), FIRST_STAGES.get(recipe)
     if first:
-        aigc("train", f"recipe={first}", f"precision={options.precision}", *places, f"name={first}")
+        aigc("train", f"recipe={first}", precision, *places, f"name={first}")
         places.append(f"model.first_stage={runs / first}")
     aigc("train", *own, *places, f"name={recipe}")
     minutes = (processor_seconds() - before) / 60
     output = runs / recipe
     asked = f"metrics=[frechet,precision_recall{',labels' if options.features == 'classifier' else ''}]"
-    wanted = [asked, f"n={options.samples}", f"features={options.features}"]
+    wanted = [asked, f"n={options.samples}", f"features={options.features}", precision]
     aigc("evaluate", f"ckpt={output}", *wanted, f"data.root={options.root}", *cache)
     found = json.loads((output / "evaluation.json").read_text())
     config = compose("train", own, complete=False).config
