@@ -75,6 +75,23 @@ def test_the_zoo_keeps_a_row_for_each_recipe(tmp_path):
     assert "`aigc train recipe=mnist_dcgan precision=fp32" in "\n".join(table(result))
 
 
+@pytest.mark.skipif("AIGC_TEST_DATA" not in os.environ, reason="AIGC_TEST_DATA names no folder of real data")
+def test_samplers_are_graded_one_by_one(tmp_path, monkeypatch):
+    root, places = os.environ["AIGC_TEST_DATA"], [f"data.cache={tmp_path / 'cache'}", f"output={tmp_path}"]
+    small = ["steps=2", "batch_size=8", "preview.every=0", "preview.n=1", "model.denoiser.width=4"]
+    words = ["train", "recipe=mnist_flow_matching", *small, f"data.root={root}", *places, "name=flow"]
+    subprocess.run([sys.executable, "-m", "aigc_cli", *words], cwd=ROOT, check=True, capture_output=True)
+    words = [f"--ckpt={tmp_path / 'flow'}", f"--root={root}", f"--cache={tmp_path / 'cache'}", "--samples=20"]
+    words += ["--features=pixels", "--precision=fp32", "--divide=20", f"--results={tmp_path}"]
+    command = [sys.executable, "-m", "benchmarks.samplers", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "samplers.json").read_text())
+    assert [each["measured"] > 0 for each in result["requirements"]] == [True] * 3
+    assert "ancestral, 12 steps, Fréchet distance" in result["figures"]
+    assert str(tmp_path) not in json.dumps(result), "no path of this machine"
+
+
 def test_contenders_take_turns():
     order: list[str] = []
     turns = {name: lambda name=name: (order.append(name), float(len(order)))[1] for name in "AB"}
