@@ -86,15 +86,16 @@ def _serves(name: str, role: str) -> bool:
     return not role or roles is None or role in roles
 
 
-def entry(table: str, name: Any, path: str) -> Callable:
-    """Return what a table's name stands for; path: the setting that names it."""
+def entry(table: str, name: Any, path: str, role: str = "") -> Callable:
+    """Return what a table's name stands for; path: the setting that names it, role: what others would serve as."""
     target = load(TABLES[table]).get(name) if isinstance(name, str) else None
     if target is None:  # reading the installed packages' entry points takes a while: only now
         entries = names(table)
         target = entries.get(name) if isinstance(name, str) else None
         if target is None:
-            hint = suggestion(name, entries)
-            raise ConfigError(f"{path}: no {name!r} among the {table}.{hint} Names: {', '.join(entries)}.")
+            serving = names(table, role)
+            hint = suggestion(name, serving)
+            raise ConfigError(f"{path}: no {name!r} among the {table}.{hint} Names: {', '.join(serving)}.")
     return load(target)
 
 
@@ -135,7 +136,7 @@ def _bind(table: str, node: Any, path: str, mistakes: list[str], role: str = "")
         mistakes.append(f"{path}: {what}, allowed: settings with a name out of {known}.")
         return None
     try:
-        function = entry(table, node["name"], f"{path}.name")
+        function = entry(table, node["name"], f"{path}.name", role)
     except ConfigError as error:
         mistakes.append(str(error))
         return None
@@ -170,7 +171,7 @@ def choice_of(hint: Any) -> tuple[Choice | None, bool]:
         inner = [choice_of(argument)[0] for argument in typing.get_args(hint)]
         return next((choice for choice in inner if choice), None), type(None) in typing.get_args(hint)
     marks = typing.get_args(hint)[1:] if typing.get_origin(hint) is Annotated else ()
-    return next((mark for mark in marks if isinstance(mark, Choice)), None), False
+    return next((mark for mark in reversed(marks) if isinstance(mark, Choice)), None), False  # the narrowest
 
 
 def allowed_setting(hint: Any) -> str:

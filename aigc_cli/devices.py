@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,9 +81,11 @@ def _device(name: str) -> torch.device:
     return chosen
 
 
-def slow_bf16(device: Device) -> bool:
-    """Tell whether bf16 was asked of a CPU without the instructions, where it is 7 to 15 times slower than fp32."""
-    return device.torch.type == "cpu" and device.precision == "bf16" and not _cpu_has_bf16()
+def warn_of_slow_bf16(device: Device) -> None:
+    """Say so where bf16 was asked of a CPU without the instructions: it is 7 to 15 times slower there than fp32."""
+    if device.torch.type == "cpu" and device.precision == "bf16" and not _cpu_has_bf16():
+        said = "precision=bf16: this CPU has no bf16 instructions; expect it to be many times slower than fp32."
+        print(f"aigc: {said}", file=sys.stderr, flush=True)
 
 
 def _cpu_has_bf16() -> bool:

@@ -123,8 +123,8 @@ class Shapes(NamedTuple):
 
 
 # A chosen node of the config arrives as the table's callable with its settings bound; the model gives it the shapes.
-Network: TypeAlias = Callable[[Shapes], nn.Module]
-Generator: TypeAlias = Annotated[Network, Choice("networks", "generator")]
-Critic: TypeAlias = Annotated[Network, Choice("networks", "critic")]
-Encoder: TypeAlias = Annotated[Network, Choice("networks", "encoder")]
-Decoder: TypeAlias = Annotated[Network, Choice("networks", "decoder")]
+Network: TypeAlias = Annotated[Callable[[Shapes], nn.Module], Choice("networks")]  # any
+Generator: TypeAlias = Annotated[Callable[[Shapes], nn.Module], Choice("networks", "generator")]
+Critic: TypeAlias = Annotated[Callable[[Shapes], nn.Module], Choice("networks", "critic")]
+Encoder: TypeAlias = Annotated[Callable[[Shapes], nn.Module], Choice("networks", "encoder")]
+Decoder: TypeAlias = Annotated[Callable[[Shapes], nn.Module], Choice("networks", "decoder")]

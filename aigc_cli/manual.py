@@ -98,7 +98,7 @@ often used:
   manifold=true              the plane of a two-dimensional latent (a vae with model.latent=2)
   frames=31                  of a walk, from one latent to the next
   batch_size=64  device=auto samples at once, and where
-  precision=bf16             faster on CPUs with bf16 instructions; GPUs take it by themselves
+  precision=bf16             draws faster on GPUs, and on CPUs with bf16 instructions
   output=PATH                where to write
 
 examples:

@@ -18,7 +18,7 @@ from aigc_cli.checkpoints import first_stages
 from aigc_cli.config import bind
 from aigc_cli.data.pack import Pack, advice
 from aigc_cli.data.tensor_data import TensorData
-from aigc_cli.devices import Device, choose, explained, slow_bf16
+from aigc_cli.devices import Device, choose, explained, warn_of_slow_bf16
 from aigc_cli.errors import ConfigError, TrainingError
 from aigc_cli.guard import Guard
 from aigc_cli.interfaces import Model
@@ -111,8 +111,7 @@ def _train(loop: Loop, run: Run, stop: StopRequest, at_end: Evaluator | None, co
 
 def _device_of(config: Config) -> Device:
     device = choose(config["device"], config["precision"], deterministic=config["trainer"]["deterministic"])
-    if slow_bf16(device):
-        warn("precision=bf16: this CPU has no bf16 instructions; expect it to be many times slower than fp32.")
+    warn_of_slow_bf16(device)
     return device
 
 

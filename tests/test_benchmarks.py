@@ -76,7 +76,7 @@ def test_the_zoo_keeps_a_row_for_each_recipe(tmp_path):
 
 
 @pytest.mark.skipif("AIGC_TEST_DATA" not in os.environ, reason="AIGC_TEST_DATA names no folder of real data")
-def test_samplers_are_graded_one_by_one(tmp_path, monkeypatch):
+def test_samplers_are_graded_one_by_one(tmp_path):
     root, places = os.environ["AIGC_TEST_DATA"], [f"data.cache={tmp_path / 'cache'}", f"output={tmp_path}"]
     small = ["steps=2", "batch_size=8", "preview.every=0", "preview.n=1", "model.denoiser.width=4"]
     words = ["train", "recipe=mnist_flow_matching", *small, f"data.root={root}", *places, "name=flow"]

@@ -86,6 +86,16 @@ def test_a_run_is_measured_by_all_that_applies(runs, capsys):
     assert logged[-1]["evaluation/frechet"] == pytest.approx(found["frechet"])
 
 
+def test_figures_of_another_way_to_draw_stay_out_of_the_runs_log(runs):
+    log = Path("outputs/gan/metrics.jsonl")
+    before = log.read_bytes()
+    assert main(["evaluate", runs["gan"], "metrics=[sliced_wasserstein]", "n=50", "output=elsewhere"]) == 0
+    assert log.read_bytes() == before
+    assert json.loads(Path("elsewhere/evaluation.json").read_text())["precision"] == "fp32"
+    assert main(["evaluate", runs["vae"], "metrics=[likelihood]", "draws=2", "output=likely"]) == 0
+    assert "precision" not in json.loads(Path("likely/evaluation.json").read_text())
+
+
 def test_a_measured_run_still_goes_on(runs):
     assert main(["evaluate", runs["vae"], "n=20", "metrics=[sliced_wasserstein]"]) == 0
     assert main([*TRAIN, *VAE, "name=vae", "steps=6"]) == 0
@@ -176,6 +186,7 @@ def test_a_sweep_may_sort_by_the_frechet_distance(place, capsys):
         (["samples=photos"], "data: what are the samples to resemble?"),
         (["samples=cache", "data=glyphs", *DATA], "samples: no pictures in 'cache'"),
         (["samples=photos", "data=glyphs", "steps=3"], "steps: samples= are there already"),
+        (["samples=photos", "data=glyphs", "precision=bf16"], "precision: samples= are there already"),
         (["ckpt=RUN", "steps=3"], "steps: model 'gan' has no use for it"),
         (["ckpt=RUN", "metrics=[frechte]"], "metrics: given ['frechte'], allowed: list of frechet"),
         (["ckpt=RUN", "metrics=[likelihood]"], "metrics: likelihood needs a model that bounds it"),

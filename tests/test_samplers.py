@@ -98,6 +98,18 @@ def test_every_sampler_with_its_own_settings_suits_every_schedule(schedule, name
     assert x.std().item() == pytest.approx(DEVIATION, rel=tolerance)
 
 
+@pytest.mark.parametrize("spacing", ["time", "quadratic"])
+@pytest.mark.parametrize("steps", [20, 120, 250])
+def test_heuns_method_bears_a_guess_where_there_is_nothing_but_noise(spacing, steps):
+    sigmas = spaced(SCHEDULES["cosine"], steps, spacing)
+    assert sigmas[0] > 20_000
+    x = normal(2000) * math.sqrt(1 + sigmas[0] ** 2)
+    drawn = sampler("heun")(
+        lambda x, sigma: exact(x, sigma) if sigma < 1000 else x.sign(), lambda *_: (x, sigmas), None
+    )
+    assert (drawn - solution(x, sigmas[0])).abs().max().item() < DEVIATION
+
+
 @pytest.mark.parametrize("steps", [200, 7])
 def test_ddim_is_euler_without_noise_and_ancestral_with_all_of_it(steps):
     x, sigmas = 20 * normal(500), evenly(steps)
@@ -136,9 +148,7 @@ def test_levels_fall_from_the_noisiest_to_nothing(schedule, spacing, steps):
     assert len(sigmas) == steps + 1
     assert all(now > then for now, then in pairwise(sigmas))
     assert sigmas[-1] == 0
-    noisiest, worth_passing = known.at([1.0])[0], known.ends()[1]
-    if spacing in ("log", "karras") or (sigmas[1] < worth_passing < noisiest and steps > 1):
-        noisiest = worth_passing
+    noisiest = known.at([1.0])[0] if spacing in ("time", "quadratic") else known.ends()[1]
     assert sigmas[0] == pytest.approx(noisiest, rel=1e-6)
 
 

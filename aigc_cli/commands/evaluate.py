@@ -56,10 +56,11 @@ def evaluate(
     """Draw or read samples, measure them, print a table and write evaluation.json."""
     config = run.config
     typed = {key: config[key] for key in SETTINGS if config[key] is not None}
+    drawing = [*typed, *(["precision"] if config["precision"] != run.defaults["precision"] else [])]
     if (ckpt is None) == (samples is None):
         raise ConfigError("ckpt, samples: type one of them: ckpt=outputs/gan-glyphs, or samples=FOLDER data=mnist.")
-    if samples is not None and typed:
-        raise ConfigError(f"{next(iter(typed))}: samples= are there already. Leave it out.")
+    if samples is not None and drawing:
+        raise ConfigError(f"{drawing[0]}: samples= are there already. Leave it out.")
     if weights is not None and features != "inception":
         raise ConfigError("weights: only of features=inception. Type that as well, or leave weights out.")
     if ckpt is not None:
@@ -74,7 +75,7 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
     from aigc_cli.abilities import Samples
     from aigc_cli.checkpoints import resolve
     from aigc_cli.checkpoints.restoring import restore
-    from aigc_cli.devices import choose, explaining_memory
+    from aigc_cli.devices import choose, explaining_memory, warn_of_slow_bf16
     from aigc_cli.evaluating.evaluation import Evaluator, Figures
     from aigc_cli.evaluating.report import write_to_run
     from aigc_cli.pictures.choices import sampling_settings
@@ -84,6 +85,7 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
     began = time.perf_counter()
     chosen = choose(config["device"], config["precision"])
     device = chosen.torch
+    warn_of_slow_bf16(chosen)
     checkpoint = resolve(Path(config["ckpt"]).expanduser())
     name = preset_of(checkpoint)
     with explaining_memory(device, config["batch_size"]):
@@ -99,9 +101,10 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
             figures, n = evaluator.of_samples(samples, asked), len(samples)
         figures.values |= evaluator.of_model(model)
     folder, of_run = _home(checkpoint.path)
-    about = {"ckpt": str(config["ckpt"]), "step": checkpoint.step, "precision": chosen.precision, **typed}
+    drawing = {"precision": chosen.precision} if n else {}
+    about = {"ckpt": str(config["ckpt"]), "step": checkpoint.step, **drawing, **typed}
     _tell(config, evaluator, figures, f"{name}, step {checkpoint.step:,}", about, folder, n, began)
-    if of_run:
+    if of_run and not typed and config["output"] is None:  # the figures of the model as it was trained
         write_to_run(folder, checkpoint.step, figures.values)
 
 

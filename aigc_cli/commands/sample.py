@@ -55,12 +55,13 @@ def show(request: Request) -> Path:
     """Open the checkpoint, make the pictures that are asked for, write them and print where they lie."""
     from aigc_cli.checkpoints import resolve
     from aigc_cli.checkpoints.restoring import restore
-    from aigc_cli.devices import choose, explaining_memory
+    from aigc_cli.devices import choose, explaining_memory, warn_of_slow_bf16
     from aigc_cli.pictures.gallery import Gallery
 
     began = time.perf_counter()
     chosen = choose(request.device, request.precision)
     device = chosen.torch
+    warn_of_slow_bf16(chosen)
     checkpoint = resolve(request.ckpt)
     target = _target(request, checkpoint)
     probe(target.parent)

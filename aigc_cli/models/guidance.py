@@ -29,7 +29,7 @@ def guided(network: nn.Module, labels: Tensor, none: int, guidance: float) -> De
     both = torch.cat([hidden, labels])
 
     def denoise(x: Tensor, time: Tensor) -> Tensor:
-        unlabelled, labelled = network(torch.cat([x, x]), time.repeat(2), both).chunk(2)
+        unlabelled, labelled = network(torch.cat([x, x]), time.repeat(2), both).float().chunk(2)
         return torch.lerp(unlabelled, labelled, guidance)
 
     return denoise

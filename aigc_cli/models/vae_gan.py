@@ -11,7 +11,7 @@ from torch import Tensor
 
 from aigc_cli.config import Choice
 from aigc_cli.errors import ConfigError
-from aigc_cli.interfaces import Batch, Critic, DataSpec, Decoder, Encoder, Logs, Model, Phase, Shapes
+from aigc_cli.interfaces import Batch, DataSpec, Decoder, Encoder, Logs, Model, Network, Phase, Shapes
 from aigc_cli.models.adversarial import AdversarialLoss, verdicts
 from aigc_cli.models.suitability import count_classes
 from aigc_cli.models.vae import kl
@@ -45,7 +45,7 @@ class VAEGAN(Model):
         loss: Annotated[Callable[[], AdversarialLoss], Choice("losses")],
         encoder: Encoder,
         decoder: Decoder,
-        critic: Critic,
+        critic: Annotated[Network, Choice("networks", "critic with inner features")],
     ) -> None:
         super().__init__()
         classes = count_classes(spec, kinds=self.kinds, conditional=conditional)

@@ -32,9 +32,9 @@ NETWORKS = {
 ROLES = {  # what each can be chosen for
     "mlp": ("generator", "critic", "encoder", "decoder"),
     "dcgan_generator": ("generator", "decoder"),
-    "dcgan_critic": ("critic",),
+    "dcgan_critic": ("critic", "critic with inner features"),
     "resnet_generator": ("generator", "decoder"),
-    "resnet_critic": ("critic",),
+    "resnet_critic": ("critic", "critic with inner features"),
     "stylegan2_generator": ("generator", "decoder"),
     "stylegan2_critic": ("critic",),
     "convolution_encoder": ("encoder", "critic"),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from aigc_cli.interfaces import Shapes
 from aigc_cli.networks.labels import Projection, append_one_hot, append_one_hot_maps
-from aigc_cli.networks.normalisation import Normalisation, base_of, normalisation_of, spectral
+from aigc_cli.networks.normalisation import Normalisation, base_of, latents_of, normalisation_of, spectral
 
 
 class Generator(nn.Module):
@@ -21,9 +21,8 @@ class Generator(nn.Module):
         self.condition = shapes.condition
         smallest, doublings = base_of(shapes.output, "dcgan")
         channels = [width << level for level in reversed(range(doublings))]
-        layers: list[nn.Module] = [
-            nn.ConvTranspose2d(shapes.input[0] + shapes.condition, channels[0], smallest, bias=False)
-        ]
+        entering = latents_of(shapes.input, "dcgan_generator") + shapes.condition
+        layers: list[nn.Module] = [nn.ConvTranspose2d(entering, channels[0], smallest, bias=False)]
         for entering, leaving in zip(channels, [*channels[1:], shapes.output[0]], strict=True):
             layers += [nn.BatchNorm2d(entering), nn.ReLU(inplace=True)]
             layers.append(nn.ConvTranspose2d(entering, leaving, 4, stride=2, padding=1, bias=False))

@@ -41,6 +41,14 @@ def spectral(layer: Layer, wanted: bool = True) -> Layer:
     return layer
 
 
+def latents_of(shape: tuple[int, ...], what: str) -> int:
+    """Return the size of a vector of noise, which is what these generators grow pictures from."""
+    if len(shape) == 1:
+        return shape[0]
+    given = "x".join(map(str, shape))
+    raise ConfigError(f"model: {what} begins with a vector, given maps of {given}. Choose residual_decoder.")
+
+
 def base_of(shape: tuple[int, ...], what: str, least: int = 2) -> tuple[int, int]:
     """Return the side, 4 to 7 pixels, that doubles to the side of a square picture, and how often it doubles."""
     side = shape[-1]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from aigc_cli.interfaces import Shapes
 from aigc_cli.networks.labels import ConditionalBatchNorm, Projection
-from aigc_cli.networks.normalisation import base_of, spectral
+from aigc_cli.networks.normalisation import base_of, latents_of, spectral
 
 Widest = Annotated[int, Gt(0), Le(64)]
 
@@ -24,7 +24,7 @@ class Generator(nn.Module):
         self.smallest, doublings = base_of(shapes.output, "resnet")
         channels = [width * min(widest, 1 << level) for level in reversed(range(doublings))]
         channels = [channels[0], *channels]
-        self.enter = nn.Linear(shapes.input[0], channels[0] * self.smallest**2)
+        self.enter = nn.Linear(latents_of(shapes.input, "resnet_generator"), channels[0] * self.smallest**2)
         pairs = itertools.pairwise(channels)
         self.blocks = nn.ModuleList(Upward(entering, leaving, shapes.condition) for entering, leaving in pairs)
         self.norm = nn.BatchNorm2d(channels[-1])

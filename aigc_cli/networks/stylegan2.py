@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aigc_cli.interfaces import Shapes
-from aigc_cli.networks.normalisation import base_of
+from aigc_cli.networks.normalisation import base_of, latents_of
 
 MAPPING_RATE = 0.01  # learning rate of the mapping network, relative: arXiv:1812.04948, appendix C
 AVERAGE_DECAY = 0.995  # of the styles' moving mean
@@ -36,8 +36,9 @@ class Generator(nn.Module):
         smallest, doublings = base_of(shapes.output, "stylegan2")
         channels = [min(most, width << level) for level in reversed(range(doublings + 1))]
         self.mixing, self.colours = mixing, shapes.output[0]
-        self.label = nn.Embedding(shapes.condition, shapes.input[0]) if shapes.condition else None
-        sizes = [shapes.input[0] * (2 if shapes.condition else 1), *[style] * depth]
+        latent = latents_of(shapes.input, "stylegan2_generator")
+        self.label = nn.Embedding(shapes.condition, latent) if shapes.condition else None
+        sizes = [latent * (2 if shapes.condition else 1), *[style] * depth]
         pairs = itertools.pairwise(sizes)
         self.mapping = nn.ModuleList(Linear(entering, leaving, rate=MAPPING_RATE) for entering, leaving in pairs)
         self.constant = nn.Parameter(torch.randn(channels[0], smallest, smallest))

@@ -47,21 +47,20 @@ def spaced(known: Levels, steps: Steps, spacing: Spacing) -> list[float]:
     """Return steps + 1 falling levels, the last one 0.
 
     time: even in the model's time. quadratic: as squares of it, closer together where little noise is left
-    (arXiv:2010.02502, appendix D.2); the first is the noisiest, where sampling begins (arXiv:2305.08891, Section 3.3),
-    but if others lie below it no more than is worth passing: of the cosine's 20,000 Heun's slopes would make nonsense.
-    log: even in the logarithm (arXiv:2206.00927, Section 3.3). karras: even in the 7th root (arXiv:2206.00364, Eq. 5).
+    (arXiv:2010.02502, appendix D.2); the first is always the noisiest, where sampling begins (arXiv:2305.08891,
+    Section 3.3). log: even in the logarithm (arXiv:2206.00927, Section 3.3). karras: even in the 7th root
+    (arXiv:2206.00364, Eq. 5).
     """
-    steps, (least, largest) = count_steps(known, steps), known.ends()
+    steps = count_steps(known, steps)
     shares = [(i + 1) / steps for i in range(steps)]
     if spacing == "time":
         levels = known.at(shares)
     elif spacing == "quadratic":
         levels = known.at([share**2 for share in shares])
     else:
+        least, largest = known.ends()
         parts = [i / max(1, steps - 1) for i in range(steps)] if steps > 1 else [1.0]
         levels = [between(least, largest, part, spacing) for part in parts]
-    if 1 < steps != known.most_steps and levels[-2] < largest < levels[-1]:
-        levels[-1] = largest
     return [*reversed(levels), 0.0]
 
 

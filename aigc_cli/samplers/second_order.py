@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from aigc_cli.samplers.first_order import draw_like
-from aigc_cli.samplers.levels import Denoise, Spacing, Start, Steps
+from aigc_cli.samplers.levels import MOST_NOISE, Denoise, Spacing, Start, Steps
 
 MOST_CHURN = math.sqrt(2) - 1  # never more fresh noise than there is already: arXiv:2206.00364, Algorithm 2
 
@@ -64,9 +64,13 @@ def dpm_solver(denoise: Denoise, start: Start, generator: torch.Generator, *, st
 
 
 def corrected(denoise: Denoise, x: Tensor, now: float, then: float) -> Tensor:
-    """Take one step of Heun's method; the one onto no noise has no slope at its end."""
+    """Take one step of Heun's method; the one onto no noise has no slope at its end.
+
+    Nor is one taken from more noise than shows anything of the data: a cosine schedule begins at 20,000, where half of
+    the difference between the slopes, times the step, would make nonsense.
+    """
     slope = (x - denoise(x, now)) / now
     end = x + (then - now) * slope
-    if then == 0:
+    if then == 0 or now > MOST_NOISE:
         return end
     return x + (then - now) * (slope + (end - denoise(end, then)) / then) / 2

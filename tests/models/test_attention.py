@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from aigc_cli.networks.attention import SHORT, attend
+from aigc_cli.networks.attention import SHORT_FOR_LEARNING, attend
 
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-6), (torch.bfloat16, 0.03)])
-@pytest.mark.parametrize("length", [7, SHORT + 1])
+@pytest.mark.parametrize("length", [7, SHORT_FOR_LEARNING + 1])
 def test_attention_and_its_gradients_are_torchs(causal, dtype, error, length):
     torch.manual_seed(0)
     given = [torch.randn(2, 3, length, 8, dtype=dtype) for _ in range(3)]

@@ -120,5 +120,18 @@ def test_a_network_in_a_role_that_it_cannot_play_is_answered_before_it_is_built(
         build(*overrides)
 
 
+@pytest.mark.parametrize("name", ["dcgan_generator", "resnet_generator", "stylegan2_generator"])
+def test_generators_that_begin_with_a_vector_do_not_decode_maps(name):
+    with pytest.raises(ConfigError, match=f"{name} begins with a vector, given maps of 64x8x8. Choose residual_dec"):
+        build("model=vqvae", f"model/network@model.decoder={name}")
+
+
+def test_a_misspelt_network_is_answered_by_those_that_would_serve():
+    node = compose("train", ["model=dcgan"]).config["model"]
+    with pytest.raises(ConfigError, match=r"no 'dcgan_critik' among the networks. Did you mean 'dcgan_critic'") as told:
+        bind("models", {**node, "critic": {"name": "dcgan_critik", "width": 8}}, "model")
+    assert "dcgan_generator" not in str(told.value)
+
+
 def test_every_network_says_what_it_serves_as():
     assert set(ROLES) == set(NETWORKS)
