@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from PIL import Image, ImageSequence
 from aigc_cli.pictures import previews
 from aigc_cli.pictures.animations import save_animation, slerp, walk
 from aigc_cli.pictures.placing import put_in_place
-from aigc_cli.pictures.previews import default_columns, draw, grid, grid_size, save_grid, save_image
+from aigc_cli.pictures.previews import default_columns, draw, grid, grid_size, progress, save_grid, save_image
 from aigc_cli.randomness import mix
 
 
@@ -198,3 +200,22 @@ def test_nothing_is_left_when_the_making_fails(tmp_path):
     with pytest.raises(RuntimeError):
         fail()
     assert not os.listdir(tmp_path)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_counts_the_passes_of_a_slow_model_on_a_terminal(monkeypatch):
+    model = torch.nn.Module()
+    model.generative = ("last",)  # type: ignore[assignment]
+    model.last = torch.nn.Linear(2, 2)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress(model, "preview") as bar:
+        for _ in range(3):
+            model.last(torch.zeros(1, 2))
+        assert bar.n == 3
+        assert bar.desc.startswith("preview")
+    model.last(torch.zeros(1, 2))
+    assert bar.n == 3

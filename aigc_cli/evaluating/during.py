@@ -18,7 +18,7 @@ from aigc_cli.evaluating.evaluation import Evaluator, Wishes
 from aigc_cli.evaluating.measures import MEASURES, OF_SAMPLES, is_better
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import Model
-from aigc_cli.pictures.previews import draw
+from aigc_cli.pictures.previews import draw, progress
 
 if TYPE_CHECKING:
     from aigc_cli.trainer import Trainer
@@ -94,6 +94,7 @@ def measure(evaluator: Evaluator, trainer: Trainer) -> dict[str, float]:
     with trainer.sampling() as model:
         values = evaluator.of_model(model)
         if set(evaluator.wishes.metrics) & set(OF_SAMPLES) and isinstance(model, Samples):
-            samples = draw(model, n, asked, seed=trainer.seed + 1, device=trainer.device.torch)
+            with progress(model, "samples to measure"):
+                samples = draw(model, n, asked, seed=trainer.seed + 1, device=trainer.device.torch)
             values = {**evaluator.of_samples(samples, asked).values, **values}
         return values
