@@ -111,7 +111,7 @@ def advice(pack: Pack, augment: Sequence[str] = (), unaided_critic: bool = False
     if count >= SMALL:
         return None
     more = "" if augment else " data.augment=[flip,crop,colour] makes more of them."
-    critic = " In long trainings model/augmentation=diffaugment helps the critic." if unaided_critic else ""
+    critic = " model/augmentation=adaptive keeps samples more varied." if unaided_critic else ""
     return (
         f"only {count} training pictures: samples may repeat them.{more}{critic} "
         "Starting from a trained model helps: init=outputs/NAME."
