@@ -86,6 +86,12 @@ def test_show_counts_a_model_with_its_first_stage(stage, capsys):
     assert "first_stage" in capsys.readouterr().out.split("parameters:")[1]
 
 
+def test_a_preset_may_leave_to_the_user_what_its_base_sets(here, capsys):
+    assert main(["train", "model=latent_diffusion", *DATA]) == 2
+    assert "model.first_stage: not set. It is: the trained vae" in capsys.readouterr().err
+    assert not list((here / "outputs").glob("latent_diffusion*"))
+
+
 @pytest.mark.parametrize(("words", "said"), [
     ([], "model.first_stage: not set."),
     (["model.first_stage=outputs/stag"], "model.first_stage: no such file or folder: outputs/stag. Did you mean"),

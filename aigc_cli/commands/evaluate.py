@@ -189,8 +189,11 @@ def _tell(
     real = min(evaluator.pack.counts[wishes.split], n)
     how = f"{n:,} samples against {real:,} of the {wishes.split} split, features {wishes.features}"
     if 0 < real < FEW:
-        other = "" if wishes.split == "train" else " Type split=train for more."
-        print(f"aigc: only {real} real pictures to compare with: figures mean little.{other}", file=sys.stderr)
+        held_out = evaluator.pack.counts[wishes.split]
+        other = "Type n=1000 for more." if n < held_out else "Type split=train for more." * (wishes.split != "train")
+        print(
+            f"aigc: only {real} real pictures to compare with: figures mean little. {other}".rstrip(), file=sys.stderr
+        )
     how = how if n else f"held-out data ({wishes.split} split)"
     print_table(f"{title}: {how}, {time.perf_counter() - began:.0f} s", figures)
     about |= {"n": n, "split": wishes.split, "features": wishes.features, "seed": wishes.seed, "draws": wishes.draws}

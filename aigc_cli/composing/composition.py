@@ -14,6 +14,7 @@ from aigc_cli.errors import ConfigError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+TO_BE_SET = "to be set"  # what a preset says of a setting that its base sets and it leaves to the user
 WHOLE = ("optimizer", "schedule")  # and every part of a model: model/penalty@model.penalty
 
 
@@ -108,7 +109,15 @@ def compose_plain(
             raise ConfigError(f'{which}: ${{...}} means another setting; for the shell\'s, quote by "...".') from error
         raise ConfigError(f"configs: {said}") from error
     assert isinstance(plain, dict)
-    return plain, chosen
+    return _unset_again(plain), chosen
+
+
+def _unset_again(config: dict) -> dict:
+    """Return a config in which ??? stands for "to be set": OmegaConf lets no ??? replace what a base preset says."""
+    return {
+        key: _unset_again(value) if isinstance(value, dict) else "???" if value == TO_BE_SET else value
+        for key, value in config.items()
+    }
 
 
 @contextmanager

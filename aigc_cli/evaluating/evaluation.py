@@ -218,8 +218,12 @@ class Evaluator:
         few = {**fewest(set(wishes.metrics) & set(OF_SAMPLES)), **dict.fromkeys(OF_MODEL, 1)}
         for group, least in few.items():
             if group in wishes.metrics and min(wishes.n, held_out) < least:
-                what = f"n: given {wishes.n}" if wishes.n < least else f"split: {wishes.split} has {held_out} samples"
-                raise ConfigError(f"{what}, but {group} needs {least}. Type n={least} or more, or leave {group} out.")
+                if wishes.n < least:
+                    what, way = f"n: given {wishes.n}", f"n={least} or more"
+                else:
+                    what = f"split: {wishes.split} has {held_out} sample{'s' * (held_out != 1)}"
+                    way = "split=train" if wishes.split == "test" else "data= of more pictures"
+                raise ConfigError(f"{what}, but {group} needs {least}. Type {way}, or metrics= without {group}.")
 
 
 @contextmanager
