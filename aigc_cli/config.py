@@ -82,8 +82,7 @@ def names(table: str, role: str = "") -> dict[str, str]:
 
 
 def _serves(name: str, role: str) -> bool:
-    roles = load(ROLES).get(name)
-    return not role or roles is None or role in roles
+    return not role or role in load(ROLES).get(name, (role,))
 
 
 def entry(table: str, name: Any, path: str, role: str = "") -> Callable:

@@ -190,6 +190,7 @@ def test_a_sweep_may_sort_by_the_frechet_distance(place, capsys):
         (["ckpt=RUN", "steps=3"], "steps: model 'gan' has no use for it"),
         (["ckpt=RUN", "metrics=[frechte]"], "metrics: given ['frechte'], allowed: list of frechet"),
         (["ckpt=RUN", "metrics=[likelihood]"], "metrics: likelihood needs a model that bounds it"),
+        (["ckpt=VAE", "metrics=[likelihood]", "precision=bf16"], "precision: no samples are drawn for these figures"),
         (["ckpt=RUN", "n=3"], "n: given 3, but frechet needs 10"),
         (["ckpt=RUN", "weights=x"], "weights: only of features=inception"),
         (["ckpt=RUN", "features=inception", "weights=nowhere.pth"], "weights: 'nowhere.pth' cannot be used"),
@@ -199,7 +200,10 @@ def test_a_sweep_may_sort_by_the_frechet_distance(place, capsys):
     ],
 )
 def test_every_mistake_has_its_answer(runs, capsys, words, said):
-    typed = [word.replace("ckpt=RUN", runs["gan"]).replace("ckpt=PHOTOS", runs["photos"]) for word in words]
+    typed = [
+        word.replace("ckpt=RUN", runs["gan"]).replace("ckpt=PHOTOS", runs["photos"]).replace("ckpt=VAE", runs["vae"])
+        for word in words
+    ]
     assert said in refused(capsys, *typed)
 
 

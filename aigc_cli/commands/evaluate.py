@@ -56,10 +56,9 @@ def evaluate(
     """Draw or read samples, measure them, print a table and write evaluation.json."""
     config = run.config
     typed = {key: config[key] for key in SETTINGS if config[key] is not None}
-    drawing = [*typed, *(["precision"] if config["precision"] != run.defaults["precision"] else [])]
     if (ckpt is None) == (samples is None):
         raise ConfigError("ckpt, samples: type one of them: ckpt=outputs/gan-glyphs, or samples=FOLDER data=mnist.")
-    if samples is not None and drawing:
+    if samples is not None and (drawing := _of_drawing(config)):
         raise ConfigError(f"{drawing[0]}: samples= are there already. Leave it out.")
     if weights is not None and features != "inception":
         raise ConfigError("weights: only of features=inception. Type that as well, or leave weights out.")
@@ -143,14 +142,18 @@ def _wishes(config: Mapping[str, Any], pack: Pack, model: Any) -> Wishes:
     if (of_samples := [group for group in chosen if group in OF_SAMPLES]) and not set(allowed) & set(OF_SAMPLES):
         raise ConfigError(f"metrics: {of_samples[0]} needs samples, which this model draws none of. "
                           f"Type metrics=[{','.join(allowed)}], or leave metrics out.")  # fmt: skip
-    typed = [key for key in SETTINGS if config[key] is not None]
-    if typed and not set(chosen) & set(OF_SAMPLES):
-        raise ConfigError(f"{typed[0]}: no samples are drawn for these figures. Leave it out.")
+    if (drawing := _of_drawing(config)) and model is not None and not set(chosen) & set(OF_SAMPLES):
+        raise ConfigError(f"{drawing[0]}: no samples are drawn for these figures. Leave it out.")
     features = features_for(config["features"], pack)
     return Wishes(
         chosen, config["n"], features, config["weights"], config["split"], config["draws"], config["seed"],
         config["batch_size"],
     )  # fmt: skip
+
+
+def _of_drawing(config: Mapping[str, Any]) -> list[str]:
+    """Name the typed settings that say how samples are drawn."""
+    return [key for key in SETTINGS if config[key] is not None] + ["precision"] * (config["precision"] != "fp32")
 
 
 def _drawn(model: Any, config: Mapping[str, Any], asked: Tensor | None, device: torch.device, settings: Any) -> Tensor:
