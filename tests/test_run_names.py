@@ -50,6 +50,12 @@ def test_paths_are_named_by_their_end_and_a_hash_of_the_whole():
     assert one != two
 
 
+def test_where_a_well_known_data_set_lies_is_not_in_the_name():
+    moved = composed("data.root=/elsewhere", data="mnist")
+    moved.defaults = {**moved.defaults, "data": {**moved.defaults["data"], "root": "data"}}
+    assert run_directory(moved, "o").name == "gan-mnist"
+
+
 def test_long_names_are_cut_and_hashed_and_stay_different():
     many = [f"model.{key}={key * 9}" for key in ("z_dim", "width")] + ["batch_size=12345678", "trainer.ema=0.123456"]
     names = {run_directory(composed(*many, f"seed={seed}"), "o").name for seed in range(1, 20)}

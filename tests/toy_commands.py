@@ -9,7 +9,7 @@ from typing import Any
 DEFAULTS = {
     "steps": 100, "name": None, "restart": False, "init": None, "batch_size": 64, "seed": 0, "log_every": 50,
     "model": {"name": "gan", "z_dim": 64, "width": 32, "generator": {"name": "mlp", "depth": 2}},
-    "data": {"name": "glyphs", "root": None, "augment": [], "workers": None},
+    "data": {"name": "glyphs", "root": "???", "augment": [], "workers": None},
     "optimizer": {"name": "adam", "lr": 1e-3, "phases": {"critic": {"lr": 4e-4}}},
     "trainer": {"ema": 0.0}, "schedule": {"name": "constant"},
 }  # fmt: skip

@@ -68,9 +68,12 @@ def chosen(composed: Composed) -> dict[str, str]:
 def changed(composed: Composed, run_only: tuple[str, ...]) -> dict[str, Any]:
     """Return the settings that differ from the chosen presets', and all that a sweep varies.
 
-    Settings that do not change what is learnt stay out, unless they are swept: their runs must not share a folder.
+    Settings that do not change what is learnt stay out, unless they are swept: their runs must not share a folder. Where
+    a well-known data set lies is one of them; the folder of one's own pictures, which no preset knows, is not.
     """
-    paths = {path: new for path, (_, new) in differing(composed.defaults, composed.config, run_only).items()}
+    known_root = ("data.root",) if flatten(composed.defaults).get("data.root", "???") != "???" else ()
+    unnamed = (*run_only, *known_root)
+    paths = {path: new for path, (_, new) in differing(composed.defaults, composed.config, unnamed).items()}
     grown = {path for path, new in paths.items() if new is ABSENT and is_under_any(path, paths)}
     paths = {path: new for path, new in paths.items() if path not in grown}  # an empty group that got a setting
     flat = flatten(composed.config)
