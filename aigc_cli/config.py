@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Union
 
 from aigc_cli.errors import ConfigError
-from aigc_cli.wording import allowed, given, suggestion
+from aigc_cli.wording import allowed, given, near_miss, suggestion
 
 
 @dataclass(frozen=True)
@@ -200,5 +200,6 @@ def _validated(hint: Any, value: Any, path: str, mistakes: list[str]) -> Any:
         reasons = [detail["msg"] for detail in error.errors() if detail["type"] in ("value_error", "assertion_error")]
     whole = isinstance(value, float) and value.is_integer() and "whole number" in allowed(hint)
     extra = [*reasons, f"write {int(value)}"] if whole else reasons
-    mistakes.append(f"{path}: given {given(value)}, allowed: {allowed(hint)}" + "".join(f"; {e}" for e in extra) + ".")
+    said = "".join(f"; {each}" for each in extra)
+    mistakes.append(f"{path}: given {given(value)}, allowed: {allowed(hint)}{said}.{near_miss(value, hint)}")
     return None

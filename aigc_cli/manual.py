@@ -130,9 +130,10 @@ examples:
 )
 
 LIST = """\
-usage: aigc list [models|data|recipes|optimizers|schedules ...] [--config-dir DIR]
+usage: aigc list [SECTION ...] [--config-dir DIR]
 
-Print what there is to choose from, one line each.
+Print what there is to choose from, one line each. Sections: models, data, recipes, optimizers, schedules; and the
+parts of models: networks, losses, penalties, regularisers, augmentations, corruptions, noises, samplers.
 """
 
 SHOW = """\

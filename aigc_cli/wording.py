@@ -16,6 +16,7 @@ _WORDS = {int: "whole number", float: "number", str: "text", bool: "true or fals
 _WORDS |= {dict: GROUP, Mapping: GROUP, list: "list", pathlib.Path: "path"}
 _PLURALS = {"whole number": "whole numbers", "number": "numbers", "text": "texts", "path": "paths"}
 _SYMBOLS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "a multiple of"}
+ALSO_CALLED = {"fid": "frechet", "kid": "kernel", "prdc": "density_coverage", "swd": "sliced_wasserstein"}
 _SYMBOLS |= {"min_length": "of length >=", "max_length": "of length <="}
 
 
@@ -24,6 +25,23 @@ def suggestion(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     names = {str(name).lower(): str(name) for name in known}
     close = difflib.get_close_matches(str(word).lower(), names, n=1, cutoff=likeness)
     return f" Did you mean '{names[close[0]]}'?" if close else ""
+
+
+def near_miss(value: Any, hint: Any) -> str:
+    """Return the suggestion for the first text that is none of the words that a type allows."""
+    words, texts = _words(hint), value if isinstance(value, list) else [value]
+    missed = next((text for text in texts if isinstance(text, str) and text not in words), None)
+    if missed is None:
+        return ""
+    named = ALSO_CALLED.get(missed.lower())
+    return f" Did you mean '{named}'?" if named in words else suggestion(missed, words)
+
+
+def _words(hint: Any) -> list[str]:
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is Literal:
+        return [word for word in arguments if isinstance(word, str)]
+    return [word for argument in arguments for word in _words(argument)]
 
 
 def given(value: Any) -> str:

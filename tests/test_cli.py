@@ -13,7 +13,7 @@ import pytest
 
 from aigc_cli import __version__, cli
 from aigc_cli.cli import main
-from aigc_cli.commands.completion import SCRIPTS, candidates
+from aigc_cli.commands.completion import SCRIPTS, WORDS, candidates
 from aigc_cli.composing import compose as composing
 from aigc_cli.composing import composition
 from aigc_cli.errors import ConfigError, TrainingError
@@ -126,6 +126,20 @@ def test_list_reads_first_comments(small, capsys):
     assert "_hidden" not in capsys.readouterr().out
 
 
+def test_list_names_the_parts_of_models(capsys):
+    assert main(["list"]) == 0
+    parts = re.search(r"parts of models: aigc list ([a-z ]+);", capsys.readouterr().out)
+    assert parts
+    assert main(["list", *parts[1].split()]) == 0
+    said = capsys.readouterr().out
+    assert "samplers (model/sampler=NAME)" in said
+    assert "\n  dpm_solver" in said
+    assert "none yet" not in said
+    assert parts[1].split() == WORDS["list"][5:]  # what the shell completes
+    assert main(["list", "sampler"]) == 2
+    assert "Did you mean 'samplers'?" in capsys.readouterr().err
+
+
 def test_list_survives_a_closed_pipe():
     done = subprocess.run(
         f"{sys.executable} -m aigc_cli list | head -n 1", shell=True, capture_output=True, text=True, env=ENVIRONMENT,
@@ -169,7 +183,7 @@ def test_completion_knows_verbs_choices_settings_values_and_files(small):
     assert complete("aigc ") == [*MANUAL, "--help", "--version"]
     assert complete("aigc tra") == ["train", "translate"]
     assert complete("aigc data ch") == ["check"]
-    assert complete("aigc list re") == ["recipes"]
+    assert complete("aigc list re") == ["recipes", "regularisers"]
     assert complete("aigc train mod") == ["model.", "model="]
     assert complete("aigc train model=") == ["model=dcgan", "model=gan", "model=vae"]
     assert complete("aigc train model=vae model.") == [

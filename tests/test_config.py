@@ -90,6 +90,7 @@ def test_plain_yaml_values_become_what_the_signature_says():
         ("rate", float("nan"), "given nan (not finite), allowed: number >= 0 and < 1 or null."),
         ("rate", 1, "given 1, allowed: number >= 0 and < 1 or null."),
         ("kind", "wgan", "given 'wgan' (text), allowed: bce, hinge."),
+        ("kind", "hing", "given 'hing' (text), allowed: bce, hinge. Did you mean 'hinge'?"),
         ("betas", [0.5], "given [0.5], allowed: [number, number]."),
         ("widths", [], "given [], allowed: list of whole numbers of length >= 1 and of length <= 3."),
         ("widths", 8, "given 8, allowed: list of whole numbers of length >= 1 and of length <= 3."),

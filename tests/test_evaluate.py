@@ -189,6 +189,8 @@ def test_a_sweep_may_sort_by_the_frechet_distance(place, capsys):
         (["samples=photos", "data=glyphs", "precision=bf16"], "precision: samples= are there already"),
         (["ckpt=RUN", "steps=3"], "steps: model 'gan' has no use for it"),
         (["ckpt=RUN", "metrics=[frechte]"], "metrics: given ['frechte'], allowed: list of frechet"),
+        (["ckpt=RUN", "metrics=[fid]"], "restoration or null. Did you mean 'frechet'?"),
+        (["ckpt=RUN", "features=pixel"], "pixels or null. Did you mean 'pixels'?"),
         (["ckpt=RUN", "metrics=[likelihood]"], "metrics: likelihood needs a model that bounds it"),
         (["ckpt=VAE", "metrics=[likelihood]", "precision=bf16"], "precision: no samples are drawn for these figures"),
         (["ckpt=RUN", "n=3"], "n: given 3, but frechet needs 10"),

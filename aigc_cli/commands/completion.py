@@ -40,8 +40,9 @@ FLAGS = ["--help", "--multirun", "--cfg", "--resolve", "--package", "--info", "-
 WORDS = {
     "data": ["check", "pack"],
     "completion": list(SCRIPTS),
-    "list": ["models", "data", "recipes", "optimizers", "schedules"],
-}
+    "list": ["models", "data", "recipes", "optimizers", "schedules", "networks", "losses", "penalties",
+             "regularisers", "augmentations", "corruptions", "noises", "samplers"],
+}  # fmt: skip
 
 
 def main(words: Sequence[str]) -> int:

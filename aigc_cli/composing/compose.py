@@ -151,10 +151,19 @@ def _existing(verb: str, typed: Sequence[Override], folders: tuple[Path, ...], m
             if not offered:
                 mistakes.append(f"{override.key}: `aigc {verb}` has settings to set, nothing to choose by name.")
                 continue
-            where = "this composition" if nested else f"`aigc {verb}`"
-            hint, known_here = suggestion(override.key, offered), ", ".join(offered) or "none"
+            where = f"model={known.get('model')}" if nested else f"`aigc {verb}`"
+            known_here = ", ".join(offered) or "none"
+            hint = _choice_meant(override.key, offered)
             mistakes.append(f"{override.key}: {where} has no such choice.{hint} It has: {known_here}.")
     return kept
+
+
+def _choice_meant(key: str, offered: Sequence[str]) -> str:
+    """Return which choice may have been meant: one of the same group at another place, or one of a similar name."""
+    if places := [choice for choice in offered if choice.partition("@")[0] == key]:
+        return f" Did you mean {' or '.join(map(repr, places))}?"
+    parent = f"{key.partition('/')[0]}/"  # what all of them have in common says nothing
+    return suggestion(key.removeprefix(parent), [choice.removeprefix(parent) for choice in offered])
 
 
 def _type_mistake(override: Override, config: Mapping[str, Any]) -> str | None:

@@ -26,7 +26,8 @@ class Frozen(nn.Module):
         self.model = stage(spec).requires_grad_(False).eval()
         if not isinstance(self.model, protocol):
             given = type(self.model).__name__
-            raise ConfigError(f"model.first_stage: given a model ({given}) that {need}. Choose another checkpoint.")
+            way = "Train another (aigc train model=vqvae), then type model.first_stage=outputs/NAME."
+            raise ConfigError(f"model.first_stage: given a model ({given}) that {need}. {way}")
 
     def train(self, mode: bool = True) -> Frozen:
         """Stay in evaluation mode."""

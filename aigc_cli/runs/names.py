@@ -68,8 +68,8 @@ def chosen(composed: Composed) -> dict[str, str]:
 def changed(composed: Composed, run_only: tuple[str, ...]) -> dict[str, Any]:
     """Return the settings that differ from the chosen presets', and all that a sweep varies.
 
-    Settings that do not change what is learnt stay out, unless they are swept: their runs must not share a folder. Where
-    a well-known data set lies is one of them; the folder of one's own pictures, which no preset knows, is not.
+    Settings that do not change what is learnt stay out, unless they are swept: their runs must not share a folder.
+    Where a well-known data set lies is one of them; the folder of one's own pictures, which no preset knows, is not.
     """
     known_root = ("data.root",) if flatten(composed.defaults).get("data.root", "???") != "???" else ()
     unnamed = (*run_only, *known_root)

@@ -59,7 +59,7 @@ def test_it_claims_neither_bounds_nor_kept_pixels():
 
 
 def test_a_first_stage_without_a_latent_space_is_refused():
-    with pytest.raises(ConfigError, match="has no latent space"):
+    with pytest.raises(ConfigError, match=r"has no latent space\. Train another \(aigc train model=vqvae\)"):
         build("gan")
 
 
