@@ -19,6 +19,7 @@ from aigc_cli.errors import TrainingError
 from aigc_cli.evaluating.measures import PREFIX
 from aigc_cli.guard import Guard
 from aigc_cli.interfaces import Model
+from aigc_cli.pace import Pace
 from aigc_cli.pictures.held_out import some_of
 from aigc_cli.pictures.previews import default_columns, draw, progress, save_grid, stacked
 from aigc_cli.pictures.rows import demonstration, verb_of
@@ -60,6 +61,7 @@ class Loop:
     _evaluated: int = -1  # the last step whose figures were taken
     _logged: int | None = None  # the last step in the log; None: no step was taken yet
     _saved: tuple[int, float] = (-1, 0.0)  # step and time of the last save
+    _pace: Pace = field(default_factory=Pace)
     _started: float = field(default_factory=time.perf_counter)
 
     def train(self, stop: StopRequest) -> str:
@@ -72,6 +74,7 @@ class Loop:
                 batch = self.data.batch(trainer.steps)
                 self.recorder.add(trainer.step(batch), len(batch.x))
                 bar.update()
+                self._tell_pace(trainer.steps)
                 self._when_due(trainer.steps, bar, stop)
         if self._logged not in (None, trainer.steps):
             self._log(trainer.steps, None)
@@ -88,6 +91,12 @@ class Loop:
     def _done(self) -> bool:
         late = self.max_minutes is not None and self.elapsed() >= self.max_minutes
         return late or self.trainer.steps >= self.total
+
+    def _tell_pace(self, step: int) -> None:
+        ends_anyway = self.max_minutes is not None
+        on_cpu = self.trainer.device.torch.type == "cpu"
+        if on_cpu and not ends_anyway and (said := self._pace.step(self.total - step)):
+            tqdm.write(said, file=sys.stderr)
 
     def _when_due(self, step: int, bar: tqdm, stop: StopRequest) -> None:
         self._logged = self._logged or 0  # a step was taken
