@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aigc_cli.cli import main
 from aigc_cli.samplers import SAMPLERS
 from tests.test_sample import DIFFUSION, GAN, files_below, refused, sampled, save_run
 
@@ -76,6 +77,18 @@ def test_the_less_noise_the_more_is_like_the_picture(run, capsys):
 def test_revisions_have_names_that_say_so(run, capsys):
     path = sampled(capsys, "ckpt=noise", "start=picture.png", "mask=mask.png", "strength=0.5")
     assert path.name == "revisions-step-00000005-start-picture-mask-mask-strength-0.5.png"
+
+
+def test_what_is_done_to_a_picture_of_another_size_is_said(run, capsys):
+    turned = Image.Exif()
+    turned[0x0112] = 6  # on its side: 8 wide and 12 high as it is to be looked at
+    Image.new("L", (12, 8), 200).save("phone.png", exif=turned)
+    Image.new("L", (8, 12), 255).save("upright.png")
+    assert main(["sample", "ckpt=noise", "n=1", "start=phone.png", "mask=upright.png"]) == 0
+    said = capsys.readouterr().err
+    assert "start: 8x12 pixels, cut to its middle square and scaled to the 8x8 that the model draws." in said
+    assert main(["sample", "ckpt=noise", "n=1", "start=picture.png"]) == 0
+    assert "start:" not in capsys.readouterr().err
 
 
 REFUSED = {

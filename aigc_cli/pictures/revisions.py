@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from aigc_cli.abilities import Revises
-from aigc_cli.data.decode import DAMAGED, FORMATS, read_picture
+from aigc_cli.data.decode import picture_size, read_picture
 from aigc_cli.data.source import Rejected
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import DataSpec
@@ -45,17 +45,18 @@ def revised(model: Any, request: Request) -> Revised:
     spec: DataSpec = model.spec
     assert request.start is not None
     picture, anew = read(request.start, "start", spec, spec.shape[0]), None
+    size = size_of(request.start, "start")
     if request.mask is not None:
         if not model.keeps:
             raise ConfigError("mask: this model draws in the space of its first stage, where no pixel can be kept. "
                               "Leave mask out.")  # fmt: skip
-        sizes = [size_of(path, key) for path, key in ((request.start, "start"), (request.mask, "mask"))]
-        if sizes[0] != sizes[1]:
-            given, wanted = (f"{width}x{height}" for width, height in reversed(sizes))
+        if (masked := size_of(request.mask, "mask")) != size:
+            given, wanted = (f"{width}x{height}" for width, height in (masked, size))
             raise ConfigError(f"mask: it is {given} pixels, the start picture {wanted}. Type a mask of that size.")
         anew = (read(request.mask, "mask", spec, 1) >= WHITE).to(torch.float32)
         if not anew.any():
             raise ConfigError("mask: nothing of it is white, which is what is painted anew. Type another mask.")
+    _tell_fitted(size, spec)
     usual = STRENGTH if anew is None else 1.0
     return Revised(model, picture, anew, request.strength or usual, request.resample or 1)
 
@@ -73,10 +74,20 @@ def read(path: Path, key: str, spec: DataSpec, channels: int) -> Tensor:
 
 
 def size_of(path: Path, key: str) -> tuple[int, int]:
-    """Return a picture's width and height in pixels."""
+    """Return a picture's width and height in pixels, as it is to be looked at."""
     try:
-        with Image.open(path, formats=FORMATS) as picture:
-            return picture.size
-    except DAMAGED as error:
-        said = f"{key}: {path} cannot be read ({type(error).__name__}). Type another picture."
-        raise ConfigError(said) from None
+        return picture_size(path)
+    except Rejected as reason:
+        raise ConfigError(f"{key}: {path} cannot be read ({reason}). Type another picture.") from None
+
+
+def _tell_fitted(size: tuple[int, int], spec: DataSpec) -> None:
+    """Say on stderr what was done to a start picture of another size than the model's."""
+    width, height = size
+    side = spec.shape[-1]
+    if size != (side, side):
+        cut = "" if width == height else "cut to its middle square and "
+        print(
+            f"aigc: start: {width}x{height} pixels, {cut}scaled to the {side}x{side} that the model draws.",
+            file=sys.stderr,
+        )
