@@ -152,15 +152,21 @@ def test_list_survives_a_closed_pipe():
 def test_show_has_each_comment_and_the_size(small, capsys):
     assert main(["show", "recipe=lines", "data.root=x"]) == 2
     capsys.readouterr()
-    assert main(["show", "recipe=lines", "seed=4"]) == 0
-    shown = capsys.readouterr().out.splitlines()
+    assert main(["show", "recipe=lines", "seed=4"]) == 2  # the settings first, then why such a model cannot be built
+    said = capsys.readouterr()
+    shown = said.out.splitlines()
     assert "# recipe=lines: Lines as they are known to work" in shown
     lines = {line.partition("#")[0].strip(): line.partition("#")[2].strip() for line in shown}
     assert lines["seed: 4"] == "of everything random"
     assert lines["lr: 0.3"] == "learning rate (arXiv:1511.06434)"
     assert lines["width: 64"] == "channels"
     assert lines["latent: 101"] == "size of the noise"
-    assert "parameters: cannot be counted." in shown
+    assert said.err.startswith("aigc: ")
+
+
+def test_show_says_what_must_be_given_before_parameters_can_be_counted(capsys):
+    assert main(["show", "model=dcgan", "data=image_folder"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "parameters: can be counted once data.root= is given."
 
 
 def test_every_setting_of_ours_is_shown_with_a_comment(capsys):

@@ -8,10 +8,9 @@ from typing import Any
 
 from aigc_cli.commands.list import read_words
 from aigc_cli.composing.comments import description, meanings
-from aigc_cli.composing.compose import ELSEWHERE, Composed, compose
+from aigc_cli.composing.compose import ELSEWHERE, Composed, compose, to_be_given
 from aigc_cli.composing.composition import config_folders
 from aigc_cli.composing.overrides import Groups
-from aigc_cli.errors import ConfigError
 
 COMMENT_COLUMN = 36
 
@@ -60,12 +59,10 @@ def plain_yaml(value: Any) -> str:
 
 def sizes(composed: Composed) -> Iterator[str]:
     """Yield the number of parameters of each part of the model, which is built without memory."""
-    try:
-        counts = parameter_counts(composed)
-    except ConfigError as error:
-        yield "parameters: cannot be counted."
-        yield from (f"  {line}" for line in str(error).splitlines())
+    if missing := list(to_be_given(composed.config)):
+        yield f"parameters: can be counted once {' and '.join(f'{path}=' for path in missing)} is given."
         return
+    counts = parameter_counts(composed)
     yield f"parameters: {sum(counts.values()):,}"
     width = max(map(len, counts), default=0)
     yield from (f"  {name:{width}}  {count:>13,}" for name, count in counts.items())
@@ -75,11 +72,7 @@ def parameter_counts(composed: Composed) -> dict[str, int]:
     """Build the model on the meta device for the data's spec and count."""
     from aigc_cli.config import bind
 
-    node = composed.config["data"]
-    if "???" in node.values():
-        unset = [f"data.{key}=..." for key, value in node.items() if value == "???"]
-        raise ConfigError(f"The shape of the data is not known yet: {' '.join(unset)}.")
-    own = {key: value for key, value in node.items() if key not in ELSEWHERE["data"]}
+    own = {key: value for key, value in composed.config["data"].items() if key not in ELSEWHERE["data"]}
     spec = bind("datasets", own, "data")().spec()
 
     import torch

@@ -182,7 +182,7 @@ def unset_and_wrong(composed: Composed, *, ours: bool) -> tuple[list[str], list[
     what reads them takes longer than all the rest.
     """
     config = composed.config
-    unset = sorted(_unset(config))
+    unset = sorted(to_be_given(config))
     said = _said_by(check, load(VERBS[composed.verb]), config, "")
     plain = ours and not composed.choices.get("recipe") and not composed.choices.get("pair")
     for key, table in SIGNED.items():
@@ -218,10 +218,11 @@ def _said_by(function: Any, *arguments: Any) -> list[str]:
     return []
 
 
-def _unset(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def to_be_given(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted paths of what must be given and is not."""
     for key, value in config.items():
         if isinstance(value, Mapping):
-            yield from _unset(value, f"{prefix}{key}.")
+            yield from to_be_given(value, f"{prefix}{key}.")
         elif value == "???":
             yield f"{prefix}{key}"
 
