@@ -52,7 +52,7 @@ class Guard:
             self._say(
                 f"step {step:,}: for {PATIENCE:,} steps the critic has told all real pictures from all generated ones, "
                 "and a generator learns little from that. What helps: model/penalty=r1, a smaller "
-                "optimizer.phases.critic.lr, or with few pictures model/augmentation=diffaugment."
+                "optimizer.phases.critic.lr, or with few pictures model/augmentation=adaptive."
             )
 
     def look(self, step: int, pictures: Tensor) -> None:
@@ -75,7 +75,8 @@ class Guard:
             self._say(
                 f"step {step:,}: the samples have become alike, with {ratio:.0%} of the data's variety after "
                 f"{self.best:.0%}: the model has collapsed. The checkpoint of step {self.good:,} is from before and is "
-                "kept: start from it (init=) with a smaller optimizer.lr; of GANs also model/penalty=r1."
+                "kept: start from it (init=) with a smaller optimizer.lr; of GANs also model/penalty=r1, or with few "
+                "pictures model/augmentation=adaptive."
             )
 
     def note(self, step: int) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -89,6 +90,23 @@ def test_samplers_are_graded_one_by_one(tmp_path):
     result = json.loads((tmp_path / "samplers.json").read_text())
     assert [each["measured"] > 0 for each in result["requirements"]] == [True] * 3
     assert "ancestral, 12 steps, Fréchet distance" in result["figures"]
+    assert str(tmp_path) not in json.dumps(result), "no path of this machine"
+
+
+def test_help_for_small_data_is_followed_from_checkpoint_to_checkpoint(tmp_path):
+    for folder in ("few", "many"):
+        (tmp_path / folder).mkdir()
+        for number in range(90):
+            values = np.random.default_rng(number).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+            Image.fromarray(values).save(tmp_path / folder / f"{number}.png")
+    words = [f"--root={tmp_path / 'few'}", f"--others={tmp_path / 'many'}", f"--cache={tmp_path / 'cache'}"]
+    words += ["--steps=2", "--every=1", "--samples=20", "--precision=fp32", f"--results={tmp_path}"]
+    command = [sys.executable, "-m", "benchmarks.small_data", *words, "--helps", "adaptive"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "small_data.json").read_text())
+    assert [each["measured"] > 0 for each in result["requirements"]] == [True] * 2
+    assert {"none, recall after 1 steps", "adaptive, Fréchet distance after 2 steps"} <= result["figures"].keys()
     assert str(tmp_path) not in json.dumps(result), "no path of this machine"
 
 
