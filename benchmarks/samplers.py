@@ -1,7 +1,7 @@
 """Compare the samplers on one trained model: samples from the same noise, graded against the held-out data.
 
-Train the model first: `aigc train recipe=mnist_flow_matching precision=bf16 data.root=DATA`, then
-`python -m benchmarks.samplers --ckpt=outputs/mnist_flow_matching --root=DATA`.
+Train the model first, longer than the recipe does: `aigc train recipe=mnist_flow_matching steps=5000 trainer.ema=0.999
+precision=bf16 data.root=DATA name=flow`, then `python -m benchmarks.samplers --ckpt=outputs/flow --root=DATA`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     made.add_argument("--samples", type=int, default=1000)
     made.add_argument("--features", default="classifier")
     made.add_argument("--precision", default="bf16", help="bf16 is for CPUs that have its instructions")
+    made.add_argument("--guidance", type=float, default=None, help="of all of them (None: as trained)")
     made.add_argument("--divide", type=int, default=1, help="steps by this, to try the script out")
     made.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON")
     options = made.parse_args(arguments)
@@ -56,6 +57,7 @@ def graded(sampler: str, steps: int, options: argparse.Namespace) -> tuple[float
         wanted = ["metrics=[frechet]", f"n={options.samples}", f"features={options.features}", f"output={folder}"]
         cache = [f"data.cache={options.cache}"] if options.cache else []
         how = [f"sampler={sampler}", f"steps={steps}", f"precision={options.precision}"]
+        how += [f"guidance={options.guidance}"] if options.guidance is not None else []
         aigc("evaluate", f"ckpt={Path(options.ckpt).absolute()}", f"data.root={options.root}", *wanted, *how, *cache)
         found = json.loads((Path(folder) / "evaluation.json").read_text())
     return found["figures"]["frechet"], processor_seconds() - before

@@ -83,7 +83,7 @@ def test_samplers_are_graded_one_by_one(tmp_path):
     words = ["train", "recipe=mnist_flow_matching", *small, f"data.root={root}", *places, "name=flow"]
     subprocess.run([sys.executable, "-m", "aigc_cli", *words], cwd=ROOT, check=True, capture_output=True)
     words = [f"--ckpt={tmp_path / 'flow'}", f"--root={root}", f"--cache={tmp_path / 'cache'}", "--samples=20"]
-    words += ["--features=pixels", "--precision=fp32", "--divide=20", f"--results={tmp_path}"]
+    words += ["--guidance=1.5", "--features=pixels", "--precision=fp32", "--divide=20", f"--results={tmp_path}"]
     command = [sys.executable, "-m", "benchmarks.samplers", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
