@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ NEVER, LOOKS = 0.1, 3  # of the data's variety, and previews in a row below it: 
 class Guard:
     """Watch what a run logs and draws; remember, across starts, which checkpoint was the last good one."""
 
-    def __init__(self, run: Path, pack: Pack, *, newest: int | None) -> None:
+    def __init__(self, run: Path, pack: Pack, *, newest: int | None, remedies: Sequence[str] = ()) -> None:
         self.path, self.pack = run / FILE, pack
+        self.remedies = "".join(f", {remedy}" for remedy in remedies)
         self.best, self.sure_since = 0.0, None
         self.saved = newest  # checkpoint; None: the run is fresh
         self.sound: int | None = None  # the newest that was there when samples were last seen to vary
@@ -51,8 +52,8 @@ class Guard:
             self.warned = True
             self._say(
                 f"step {step:,}: for {PATIENCE:,} steps the critic has told all real pictures from all generated ones, "
-                "and a generator learns little from that. What helps: model/penalty=r1, a smaller "
-                "optimizer.phases.critic.lr, or with few pictures model/augmentation=adaptive."
+                "and a generator learns little from that. What may help: a smaller optimizer.phases.critic.lr"
+                f"{self.remedies}."
             )
 
     def look(self, step: int, pictures: Tensor) -> None:
@@ -64,7 +65,7 @@ class Guard:
         if self.alike == LOOKS and self.best < NEVER:
             self._say(
                 f"step {step:,}: the samples are all alike, with {ratio:.0%} of the data's variety: the model has "
-                "collapsed. What helps: a smaller optimizer.lr; of GANs also model/penalty=r1."
+                f"collapsed. What may help: a smaller optimizer.lr{self.remedies}."
             )
         if ratio >= FALLEN * self.best:
             self.best, self.good, self.sound = max(self.best, min(ratio, 1.0)), None, self.saved
@@ -75,8 +76,7 @@ class Guard:
             self._say(
                 f"step {step:,}: the samples have become alike, with {ratio:.0%} of the data's variety after "
                 f"{self.best:.0%}: the model has collapsed. The checkpoint of step {self.good:,} is from before and is "
-                "kept: start from it (init=) with a smaller optimizer.lr; of GANs also model/penalty=r1, or with few "
-                "pictures model/augmentation=adaptive."
+                "kept: start from it (init=) with a smaller optimizer.lr{self.remedies}."
             )
 
     def note(self, step: int) -> None:
@@ -115,6 +115,21 @@ class Guard:
             self.best, self.sound, self.good = float(about["best"]), about["sound"], about["good"]
         except (OSError, ValueError, KeyError, TypeError):
             return
+
+
+def unaided(model: Mapping[str, Any]) -> str | None:
+    """Return the augmentation for few pictures that a model's critic could have and has not."""
+    if (model.get("augmentation") or {}).get("name") != "none":
+        return None
+    unsure = (model.get("loss") or {}).get("name") == "wasserstein"  # its scores do not say how sure the critic is
+    return f"model/augmentation={'diffaugment' if unsure else 'adaptive'}"
+
+
+def remedies(model: Mapping[str, Any]) -> list[str]:
+    """Return settings that steady such a model and that it does not use yet."""
+    found = ["model/penalty=r1"] if (model.get("penalty") or {}).get("name") == "none" else []
+    help_ = unaided(model)
+    return [*found, *([f"with few pictures {help_}"] if help_ else [])]
 
 
 def variety(pictures: Tensor) -> float:

@@ -71,10 +71,11 @@ class Loop:
         self._saved = (trainer.steps, self._started)
         with _bar(self.total, trainer.steps) as bar:
             while not (done := self._done()) and not stop.signal:
+                began = time.perf_counter()
                 batch = self.data.batch(trainer.steps)
                 self.recorder.add(trainer.step(batch), len(batch.x))
                 bar.update()
-                self._tell_pace(trainer.steps)
+                self._tell_pace(time.perf_counter() - began)
                 self._when_due(trainer.steps, bar, stop)
         if self._logged not in (None, trainer.steps):
             self._log(trainer.steps, None)
@@ -92,11 +93,11 @@ class Loop:
         late = self.max_minutes is not None and self.elapsed() >= self.max_minutes
         return late or self.trainer.steps >= self.total
 
-    def _tell_pace(self, step: int) -> None:
-        ends_anyway = self.max_minutes is not None
-        on_cpu = self.trainer.device.torch.type == "cpu"
-        if on_cpu and not ends_anyway and (said := self._pace.step(self.total - step)):
-            tqdm.write(said, file=sys.stderr)
+    def _tell_pace(self, seconds: float) -> None:
+        if self.trainer.device.torch.type == "cpu":
+            limit = None if self.max_minutes is None else 60 * (self.max_minutes - self.elapsed())
+            if said := self._pace.step(seconds, self.total - self.trainer.steps, limit):
+                tqdm.write(said, file=sys.stderr)
 
     def _when_due(self, step: int, bar: tqdm, stop: StopRequest) -> None:
         self._logged = self._logged or 0  # a step was taken

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import time
+import statistics
 
 MEASURED = 3  # steps after the first one, which warms up
 LONG = 6.0  # hours from which on a run on a CPU is worth a word
 
 
 class Pace:
-    """Take the time of the first steps of a start."""
+    """Watch how long the first steps of a start take."""
 
     def __init__(self) -> None:
-        self._steps, self._since = 0, 0.0
+        self._seconds: list[float] = []
 
-    def step(self, left: int) -> str | None:
-        """Count a step; return what to say, once and only of a long run. left: steps yet to take."""
-        self._steps += 1
-        if self._steps == 1:
-            self._since = time.perf_counter()
-        if self._steps != 1 + MEASURED:
+    def step(self, seconds: float, left: int, limit: float | None) -> str | None:
+        """Take a step's seconds; return what to say, once and only of a long run.
+
+        left: steps yet to take; limit: seconds after which the run ends anyway.
+        """
+        if len(self._seconds) > MEASURED:
             return None
-        seconds = (time.perf_counter() - self._since) / MEASURED
-        hours = left * seconds / 3600
-        if hours < LONG:
+        self._seconds.append(seconds)
+        if len(self._seconds) <= MEASURED:
+            return None
+        usual = statistics.median(self._seconds[1:])
+        hours = left * usual / 3600
+        if hours < LONG or (limit is not None and limit < LONG * 3600):
             return None
         length = f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.0f} hours"
-        where = f"A step takes {seconds:.2g} s on this CPU: the {left:,} steps that are left take {length}."
-        ways = "a GPU, a recipe (aigc list recipes), a smaller data.size, batch_size or width (aigc show), fewer steps="
+        where = f"aigc: a step takes {usual:.2g} s on this CPU, the {left:,} that are left {length}."
+        ways = "a GPU, a smaller model or batch_size, smaller data, or a recipe for CPUs (aigc list recipes)"
         return f"{where} Quicker: {ways}."

@@ -20,7 +20,7 @@ from aigc_cli.data.pack import Pack, advice
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.devices import Device, choose, explained, warn_of_slow_bf16
 from aigc_cli.errors import ConfigError, TrainingError
-from aigc_cli.guard import Guard
+from aigc_cli.guard import Guard, remedies, unaided
 from aigc_cli.interfaces import Model
 from aigc_cli.loop import Loop
 from aigc_cli.pictures.rows import verb_of
@@ -80,7 +80,8 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
                 "data": pack.fingerprint, "files": dict(files)}  # fmt: skip
         first = trainer.steps and trainer.steps + 1  # what lies after it in old events is from a run that was cut off
         board = open_board(directory / "tensorboard", first_step=first) if config["preview"]["tensorboard"] else None
-        guard = Guard(directory, pack, newest=newest.step if newest else None)
+        helping = remedies(config["model"])
+        guard = Guard(directory, pack, newest=newest.step if newest else None, remedies=helping)
         loop = Loop(
             trainer, data, pack, run, Recorder(run.log, board), meta, total, config["max_minutes"], config["log_every"],
             config["preview"], config["checkpoint"], guard, evaluation, config["evaluate_every"], minutes=minutes,
@@ -222,8 +223,7 @@ def _objective(loop: Loop, evaluator: Evaluator, name: str) -> float:
 def _announce(
     composed: Composed, directory: Path, pack: Pack, model: Model, device: Device, step: int, total: int
 ) -> None:
-    unaided = composed.config["model"].get("augmentation", {}).get("name") == "none"
-    if line := advice(pack, composed.config["data"]["augment"], unaided):
+    if line := advice(pack, composed.config["data"]["augment"], unaided(composed.config["model"])):
         warn(line)
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     shape = "x".join(map(str, pack.spec.shape))

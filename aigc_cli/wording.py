@@ -16,7 +16,13 @@ _WORDS = {int: "whole number", float: "number", str: "text", bool: "true or fals
 _WORDS |= {dict: GROUP, Mapping: GROUP, list: "list", pathlib.Path: "path"}
 _PLURALS = {"whole number": "whole numbers", "number": "numbers", "text": "texts", "path": "paths"}
 _SYMBOLS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "a multiple of"}
-ALSO_CALLED = {"fid": "frechet", "kid": "kernel", "prdc": "density_coverage", "swd": "sliced_wasserstein"}
+ALSO_CALLED = {
+    "fid": "frechet",
+    "is": "inception_score",
+    "kid": "kernel",
+    "prdc": "density_coverage",
+    "swd": "sliced_wasserstein",
+}
 _SYMBOLS |= {"min_length": "of length >=", "max_length": "of length <="}
 
 
@@ -30,6 +36,8 @@ def suggestion(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
 def near_miss(value: Any, hint: Any) -> str:
     """Return the suggestion for the first text that is none of the words that a type allows."""
     words, texts = _words(hint), value if isinstance(value, list) else [value]
+    if isinstance(value, str) and value in words:
+        return f" Did you mean '[{value}]'?"  # where a list of them is allowed
     missed = next((text for text in texts if isinstance(text, str) and text not in words), None)
     if missed is None:
         return ""

@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     made.add_argument("--runs", type=Path, default=None, help="keep the runs here (None: nowhere)")
     made.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON")
     options = made.parse_args(arguments)
+    if options.steps % options.every:
+        made.error(f"--steps={options.steps} is no multiple of --every={options.every}")
     report, last = Report("small_data", options, arguments), {}
     with tempfile.TemporaryDirectory(prefix="aigc-small-data-") as scratch:
         for name in (ALONE, *options.helps):

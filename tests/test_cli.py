@@ -164,9 +164,27 @@ def test_show_has_each_comment_and_the_size(small, capsys):
     assert said.err.startswith("aigc: ")
 
 
+@pytest.mark.parametrize(
+    ("choice", "meant"),
+    [
+        ("model/network=dit", "model/network@model.denoiser=dit"),
+        ("model/network@model.network=dit", "model/network@model.denoiser=dit"),
+    ],
+)
+def test_the_choice_that_is_suggested_can_be_typed(choice, meant, capsys):
+    key, _, value = meant.partition("=")
+    assert main(["show", "model=ddpm", choice]) == 2
+    assert f"Did you mean '{key}'?" in capsys.readouterr().err
+    assert main(["show", "model=ddpm", f"{key}={value}"]) == 0
+
+
 def test_show_says_what_must_be_given_before_parameters_can_be_counted(capsys):
     assert main(["show", "model=dcgan", "data=image_folder"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "parameters: can be counted once data.root= is given."
+    assert main(["show", "model=latent_diffusion", "data=image_folder"]) == 0
+    assert "once data.root= and model.first_stage= are given." in capsys.readouterr().out
+    assert main(["show", "recipe=mnist_latent_diffusion", "model.first_stage=nowhere"]) == 0
+    assert "can be counted once model.first_stage=nowhere is trained." in capsys.readouterr().out
 
 
 def test_every_setting_of_ours_is_shown_with_a_comment(capsys):

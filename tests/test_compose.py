@@ -103,7 +103,7 @@ def test_a_choice_can_be_taken_back(typed):
         ("data=folder", "data.root: not set. It is: "),
         ("vae", "vae: not of the form key=value. Did you mean model=vae?"),
         ("--steps=3", "--steps=3: no such flag; settings are written without dashes: steps=3."),
-        ("model/network@model.critic=small", "model/network@model.critic: model=gan has no such choice."),
+        ("model/network@model.critic=small", "model/network@model.critic: model=gan has no such choice. Did you mean"),
         (
             "model.generator=smal",
             "model/network@model.generator: no 'smal'. Did you mean 'small'? There are: large, small.",

@@ -49,6 +49,7 @@ TINY = {
     "vae_gan": ["model.encoder.width=4", "model.decoder.width=4", "model.critic.width=4"],
     "vae": ["model.encoder.widths=[16]", "model.decoder.widths=[16]"],
     "vae_conv": ["model.encoder.width=4", "model.decoder.width=4"],
+    "vae_map": ["model.encoder.width=8", "model.decoder.width=8"],
     "ddpm": [*UNET, "model.noise.timesteps=20"],
     "v_diffusion": [*SMALLEST, "model.noise.timesteps=20"],
     "edm": SMALLEST,
@@ -76,7 +77,7 @@ PARAMETERS = {
     "autoencoder": 1.09e6, "autoencoder_conv": 1.08e6, "denoising_autoencoder": 1.09e6, "vqvae": 1.15e6,
     "vqvae_prior": 6.17e6, "super_resolution": 1.37e6, "pix2pix": 57.18e6, "fast_style": 1.68e6,
     "lsgan": 6.34e6, "wgan": 6.34e6, "wgan_gp": 6.34e6, "sngan": 6.34e6, "resnet_gan": 18.1e6, "stylegan2": 27.8e6,
-    "vae_gan": 8.19e6,
+    "vae_gan": 8.19e6, "vae_map": 1.07e6,
 }  # fmt: skip
 FIRST_STAGES = {"vqvae_prior": "vqvae", "latent_diffusion": "vqvae"}  # what a preset builds upon
 FROM_PAIRS = {"pix2pix"}  # presets whose data come with pictures

@@ -88,7 +88,7 @@ def test_show_counts_a_model_with_its_first_stage(stage, capsys):
 
 def test_a_preset_may_leave_to_the_user_what_its_base_sets(here, capsys):
     assert main(["train", "model=latent_diffusion", *DATA]) == 2
-    assert "model.first_stage: not set. It is: the trained vae" in capsys.readouterr().err
+    assert "model.first_stage: not set. It is: the trained vqvae or vae_map" in capsys.readouterr().err
     assert not list((here / "outputs").glob("latent_diffusion*"))
 
 

@@ -7,7 +7,8 @@ import json
 import pytest
 import torch
 
-from aigc_cli.guard import PATIENCE, Guard, variety
+from aigc_cli.composing.compose import compose
+from aigc_cli.guard import PATIENCE, Guard, remedies, variety
 
 
 class Pictures:
@@ -26,7 +27,7 @@ def noise(n: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.fixture
 def guard(tmp_path) -> Guard:
-    return Guard(tmp_path, Pictures(), newest=None)  # type: ignore[arg-type]
+    return Guard(tmp_path, Pictures(), newest=None, remedies=["model/penalty=r1"])  # type: ignore[arg-type]
 
 
 def test_variety_is_the_distance_to_the_nearest_other():
@@ -86,6 +87,22 @@ def test_samples_that_were_always_alike_are_told_of_once(guard, capsys):
     said = capsys.readouterr().err
     assert said.count("the samples are all alike, with 0% of the data's variety") == 1
     assert "optimizer.lr" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "helps"),
+    [
+        (["model=dcgan"], ["model/penalty=r1", "with few pictures model/augmentation=adaptive"]),
+        (["model=wgan_gp"], ["with few pictures model/augmentation=diffaugment"]),
+        (["recipe=few_faces", "data.root=x"], ["model/penalty=r1"]),
+        (["model=vae_gan"], []),
+        (["model=ddpm"], []),
+    ],
+)
+def test_what_is_advised_can_be_typed(words, helps):
+    assert remedies(compose("train", words).config["model"]) == helps
+    for help_ in helps:
+        compose("train", [*words, help_.rpartition(" ")[2]])  # ConfigError, where it is refused
 
 
 def test_few_samples_are_not_judged(guard, capsys):

@@ -51,9 +51,10 @@ def test_paths_are_named_by_their_end_and_a_hash_of_the_whole():
 
 
 def test_where_a_well_known_data_set_lies_is_not_in_the_name():
-    moved = composed("data.root=/elsewhere", data="mnist")
-    moved.defaults = {**moved.defaults, "data": {**moved.defaults["data"], "root": "data"}}
-    assert run_directory(moved, "o").name == "gan-mnist"
+    for name, data, slug in (("mnist", "mnist", ""), ("image_folder", "photos", "-root_elsewhere")):
+        made = composed("data.root=elsewhere", f"data.name={name}", data=data)  # photos: a preset of one's own
+        made.defaults = {**made.defaults, "data": {**made.defaults["data"], "name": name, "root": "usual"}}
+        assert run_directory(made, "o").name == f"gan-{data}{slug}"
 
 
 def test_long_names_are_cut_and_hashed_and_stay_different():

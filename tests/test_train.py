@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from aigc_cli import checkpoints
+from aigc_cli import checkpoints, pace
 from aigc_cli.cli import main
+from aigc_cli.commands.train import _command_to_continue
+from aigc_cli.composing.compose import compose
 from aigc_cli.models.vae import VAE
-from aigc_cli.runs import read_metrics, read_summary
+from aigc_cli.runs import read_metrics, read_summary, run_directory
 from aigc_cli.trainer import Trainer
 
 TINY = ["model=vae", "model.encoder.widths=[8]", "model.decoder.widths=[8]", "data.count=200", "batch_size=20",
@@ -77,6 +80,14 @@ def test_more_steps_continue_and_restart_keeps_the_old(place, capsys):
 def test_epochs_count_passes_over_the_data(place):
     assert train("epochs=0.5") == 0
     assert read_summary(place / "outputs" / "run")["step"] == 5
+
+
+def test_a_run_of_many_hours_says_so_unless_time_ends_it(place, capsys, monkeypatch):
+    monkeypatch.setattr(pace, "LONG", 1e-9)
+    assert train("steps=10", "name=short", "max_minutes=1e-9") == 0
+    assert "a step takes" not in capsys.readouterr().err
+    assert train("steps=10") == 0
+    assert capsys.readouterr().err.count("aigc: a step takes") == 1
 
 
 def test_max_minutes_ends_a_run_saved(place):
@@ -251,9 +262,20 @@ def test_a_run_goes_on_when_its_pictures_have_moved(place, capsys):
     told = capsys.readouterr()
     assert "continuing at step 2 of 4" in told.out
     assert "data: not the files" not in told.err
+    shutil.copytree(place / "moved", place / "other", copy_function=shutil.copy)  # newer files of the same names
+    assert main([*words, "data.root=other", "steps=4"]) == 0
+    assert "data: not the files that this run began with" in capsys.readouterr().err
     (place / "moved" / "1.png").unlink()
     assert main([*words, "data.root=moved", "steps=6"]) == 0
     assert "data: not the files that this run began with" in capsys.readouterr().err
+
+
+def test_a_job_of_a_sweep_names_its_run_to_go_on():
+    job = compose("train", ["seed=0"], swept=("seed",))
+    directory = run_directory(job, Path("outputs"))
+    assert directory.name == "gan-glyphs-seed_0"
+    for stopped in (False, True):
+        assert "name=gan-glyphs-seed_0" in _command_to_continue(job, directory, 5, stopped, False).split()
 
 
 @pytest.mark.parametrize(

@@ -56,9 +56,14 @@ def open_first_stage(config: Mapping[str, Any], directory: Path, spec: DataSpec,
     return Stage({**node, KEY: _settings(checkpoint)}, model.state_dict(), str(checkpoint.path))
 
 
-def with_first_stage(node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a model's settings with those of its first stage in the path's place."""
-    return {**node, KEY: _settings(_opened(node[KEY]))} if isinstance(node.get(KEY), str) else node
+def with_first_stage(node: Mapping[str, Any], spec: DataSpec | None = None) -> Mapping[str, Any]:
+    """Return a model's settings with those of its first stage in the path's place; spec: data it must have learnt."""
+    if not isinstance(node.get(KEY), str):
+        return node
+    checkpoint = _opened(node[KEY])
+    if spec is not None:
+        _refuse_other_data(DataSpec.from_dict(checkpoint.meta["spec"]), spec, node[KEY])
+    return {**node, KEY: _settings(checkpoint)}
 
 
 def _opened(path: str) -> Checkpoint:

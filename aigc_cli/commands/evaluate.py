@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Len
 
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.measures import OF_SAMPLES, Group, Look
@@ -32,7 +32,7 @@ def evaluate(
     *,
     ckpt: str | None,
     samples: str | None,
-    metrics: list[Group] | None,
+    metrics: Annotated[list[Group], Len(1)] | None,
     features: Look | None,
     weights: str | None,
     n: Annotated[int, Ge(1), Le(1_000_000)],

@@ -60,7 +60,12 @@ def plain_yaml(value: Any) -> str:
 def sizes(composed: Composed) -> Iterator[str]:
     """Yield the number of parameters of each part of the model, which is built without memory."""
     if missing := list(to_be_given(composed.config)):
-        yield f"parameters: can be counted once {' and '.join(f'{path}=' for path in missing)} is given."
+        needed = " and ".join(f"{path}=" for path in missing)
+        yield f"parameters: can be counted once {needed} {'are' if missing[1:] else 'is'} given."
+        return
+    first = composed.config["model"].get("first_stage")
+    if isinstance(first, str) and not Path(first).expanduser().exists():
+        yield f"parameters: can be counted once model.first_stage={first} is trained."
         return
     counts = parameter_counts(composed)
     yield f"parameters: {sum(counts.values()):,}"
@@ -81,7 +86,8 @@ def parameter_counts(composed: Composed) -> dict[str, int]:
     from aigc_cli.interfaces import DataSpec
 
     with torch.device("meta"):
-        model = bind("models", with_first_stage(composed.config["model"]), "model")(DataSpec.from_dict(spec))
+        shape = DataSpec.from_dict(spec)
+        model = bind("models", with_first_stage(composed.config["model"], shape), "model")(shape)
     parts = dict(model.named_children())
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
     return {name: count for name, count in counts.items() if count}

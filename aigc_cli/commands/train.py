@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 
 from aigc_cli.config import check
 from aigc_cli.data.pack import open_data
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.measures import Figure, Group, Look
-from aigc_cli.runs import read_config, read_summary, refuse_changes, run_directory
+from aigc_cli.runs import RUN_ONLY, read_config, read_summary, refuse_changes, run_directory
 from aigc_cli.runs.finding import near_runs
-from aigc_cli.runs.settings import RESUMABLE, differing
+from aigc_cli.runs.settings import differing
 
 if TYPE_CHECKING:
     from aigc_cli.composing.compose import Composed
@@ -95,7 +95,7 @@ def checkpoint_settings(*, every: Cadence, minutes: Annotated[float, Gt(0)], kee
 
 def evaluation_settings(
     *,
-    metrics: list[Group],
+    metrics: Annotated[list[Group], Len(1)],
     features: Look | None,
     weights: str | None,
     n: Whole,
@@ -142,7 +142,7 @@ def _finished(composed: Composed, directory: Path) -> dict[str, Any] | None:
     lengths = ("steps", "epochs", "max_minutes")
     fewer = config["epochs"] is None and config["steps"] <= summary["step"]
     enough = fewer or all(stored.get(key) == config[key] for key in lengths)
-    changed = differing(stored, config, RESUMABLE)
+    changed = differing(stored, config, RUN_ONLY)  # other files in data.root are told from these by their fingerprint
     missing = config["objective"] is not None and summary["objective"] is None
     return summary if enough and not changed and not missing else None
 
@@ -188,7 +188,7 @@ def _say_next(
         lines.append((use, f"aigc {use} ckpt={shlex.quote(str(directory))}{more}"))
     schedule = composed.config["schedule"]["name"]
     if stopped or late or schedule == "constant":
-        lines.append(("continue", _command_to_continue(composed, step, stopped, late)))
+        lines.append(("continue", _command_to_continue(composed, directory, step, stopped, late)))
     else:
         lines.append(("train on", _command_of_a_new_run(composed, directory)))
         lines.append(("", f"(a new run from these weights: the rate of this one has come to its {schedule}'s end)"))
@@ -199,12 +199,15 @@ def _say_next(
     print("\n".join(f"  {what:<{width}}{text}" for what, text in named), flush=True)
 
 
-def _command_to_continue(composed: Composed, step: int, stopped: bool, late: bool) -> str:
+def _command_to_continue(composed: Composed, directory: Path, step: int, stopped: bool, late: bool) -> str:
+    more = [f"name={directory.name}"] if composed.swept else []  # a sweep's job has swept defaults in its name
+    leave_out = ["restart", *(["name"] if more else [])]
     if stopped:
-        return _command(composed, ["restart"], [])
+        return _command(composed, leave_out, more)
     if late:
-        return _command(composed, ["restart", "max_minutes"], [f"max_minutes={2 * composed.config['max_minutes']:g}"])
-    return _command(composed, ["restart", "steps", "epochs", "max_minutes"], [f"steps={2 * step}"])
+        longer = f"max_minutes={2 * composed.config['max_minutes']:g}"
+        return _command(composed, [*leave_out, "max_minutes"], [*more, longer])
+    return _command(composed, [*leave_out, "steps", "epochs", "max_minutes"], [*more, f"steps={2 * step}"])
 
 
 def _command_of_a_new_run(composed: Composed, directory: Path) -> str:

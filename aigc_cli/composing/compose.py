@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,6 @@ from aigc_cli.composing.overrides import Groups, Override, check_group, check_ke
 from aigc_cli.config import bind, check, load
 from aigc_cli.data import PIPELINE, check_pipeline
 from aigc_cli.errors import ConfigError
-from aigc_cli.wording import suggestion
 
 # The verbs that YAML configures: their functions' keyword-only parameters are the top-level keys.
 VERBS = {
@@ -162,8 +162,9 @@ def _choice_meant(key: str, offered: Sequence[str]) -> str:
     """Return which choice may have been meant: one of the same group at another place, or one of a similar name."""
     if places := [choice for choice in offered if choice.partition("@")[0] == key]:
         return f" Did you mean {' or '.join(map(repr, places))}?"
-    parent = f"{key.partition('/')[0]}/"  # what all of them have in common says nothing
-    return suggestion(key.removeprefix(parent), [choice.removeprefix(parent) for choice in offered])
+    short = {choice.partition("/")[2]: choice for choice in offered}  # what all of them have in common says nothing
+    close = difflib.get_close_matches(key.partition("/")[2], short, n=1)
+    return f" Did you mean '{short[close[0]]}'?" if close else ""
 
 
 def _type_mistake(override: Override, config: Mapping[str, Any]) -> str | None:

@@ -17,6 +17,8 @@ DATASETS: dict[str, str] = {
     "picture_pairs": "aigc_cli.data.picture_pairs:PicturePairs",
 }
 
+WELL_KNOWN = ("mnist", "fashion_mnist", "cifar10", "celeba")  # whose name says what they hold, wherever they lie
+
 AUGMENTS: dict[str, str] = {
     "flip": "aigc_cli.data.augment:flip",
     "crop": "aigc_cli.data.augment:crop",

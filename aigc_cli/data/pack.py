@@ -105,15 +105,15 @@ def cache_folder(cache: str | None) -> Path:
     return Path(cache or os.environ.get("AIGC_CACHE") or "~/.cache/aigc").expanduser()
 
 
-def advice(pack: Pack, augment: Sequence[str] = (), unaided_critic: bool = False) -> str | None:
-    """Say what helps where there are few training pictures; unaided_critic: one sees them as they are."""
+def advice(pack: Pack, augment: Sequence[str] = (), critic: str | None = None) -> str | None:
+    """Say what helps where there are few training pictures; critic: what would help the one that there is."""
     count = pack.counts["train"]
     if count >= SMALL:
         return None
     more = "" if augment else " data.augment=[flip,crop,colour] makes more of them."
-    critic = " model/augmentation=adaptive keeps samples more varied." if unaided_critic else ""
+    aid = f" {critic} keeps the critic from learning them by heart." if critic else ""
     return (
-        f"only {count} training pictures: samples may repeat them.{more}{critic} "
+        f"only {count} training pictures: samples may repeat them.{more}{aid} "
         "Starting from a trained model helps: init=outputs/NAME."
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aigc_cli.data import WELL_KNOWN
 from aigc_cli.errors import ConfigError
 from aigc_cli.runs.settings import ABSENT, RUN_ONLY, differing, flatten, plain
 
@@ -69,10 +70,9 @@ def changed(composed: Composed, run_only: tuple[str, ...]) -> dict[str, Any]:
     """Return the settings that differ from the chosen presets', and all that a sweep varies.
 
     Settings that do not change what is learnt stay out, unless they are swept: their runs must not share a folder.
-    Where a well-known data set lies is one of them; the folder of one's own pictures, which no preset knows, is not.
+    Where a well-known data set lies is one of them; the folder of one's own pictures is not.
     """
-    known_root = ("data.root",) if flatten(composed.defaults).get("data.root", "???") != "???" else ()
-    unnamed = (*run_only, *known_root)
+    unnamed = (*run_only, "data.root") if composed.config["data"].get("name") in WELL_KNOWN else run_only
     paths = {path: new for path, (_, new) in differing(composed.defaults, composed.config, unnamed).items()}
     grown = {path for path, new in paths.items() if new is ABSENT and is_under_any(path, paths)}
     paths = {path: new for path, new in paths.items() if path not in grown}  # an empty group that got a setting

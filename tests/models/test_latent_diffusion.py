@@ -17,6 +17,7 @@ DIT = ["model.denoiser.width=16", "model.denoiser.depth=1", "model.denoiser.head
        "model.sampler.steps=3"]  # fmt: skip
 STAGES = {
     "vqvae": ["model.encoder.width=8", "model.decoder.width=8", "model.codes=16", "model.code_size=4"],
+    "vae_map": ["model.encoder.width=8", "model.decoder.width=8"],
     "gan": [],
     "vae_conv": ["model.conditional=true", "model.halvings=0"],
 }  # fmt: skip
@@ -40,8 +41,9 @@ def test_the_first_batch_sets_the_scale_and_later_ones_do_not():
     assert torch.equal(space(latents), scaled)
 
 
-def test_pictures_come_from_latents_and_the_first_stage_stays_as_it_is():
-    model = build()
+@pytest.mark.parametrize("stage", ["vqvae", "vae_map"])
+def test_pictures_come_from_latents_and_the_first_stage_stays_as_it_is(stage):
+    model = build(stage)
     before = {key: value.clone() for key, value in model.first_stage.state_dict().items()}  # type: ignore[union-attr]
     loss, _ = model.loss(Batch(torch.randint(256, (4, 1, 8, 8), dtype=torch.uint8), None, torch.tensor(0)))
     loss.backward()
