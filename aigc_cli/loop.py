@@ -62,6 +62,7 @@ class Loop:
     _logged: int | None = None  # the last step in the log; None: no step was taken yet
     _saved: tuple[int, float] = (-1, 0.0)  # step and time of the last save
     _pace: Pace = field(default_factory=Pace)
+    _ended: float | None = None
     _started: float = field(default_factory=time.perf_counter)
 
     def train(self, stop: StopRequest) -> str:
@@ -77,6 +78,7 @@ class Loop:
                 bar.update()
                 self._tell_pace(time.perf_counter() - began)
                 self._when_due(trainer.steps, bar, stop)
+        self._ended = time.perf_counter()
         if self._logged not in (None, trainer.steps):
             self._log(trainer.steps, None)
         self._save(trainer.steps, last=True)  # before any picture: who stops us may not wait for that
@@ -86,8 +88,8 @@ class Loop:
         return "finished" if done else "stopped"
 
     def elapsed(self) -> float:
-        """Return the minutes trained, earlier starts included."""
-        return self.minutes + (time.perf_counter() - self._started) / 60
+        """Return the minutes trained, earlier starts included; the last pictures and figures are no training."""
+        return self.minutes + ((self._ended or time.perf_counter()) - self._started) / 60
 
     def _done(self) -> bool:
         late = self.max_minutes is not None and self.elapsed() >= self.max_minutes

@@ -90,7 +90,8 @@ often used:
   truncation=0.7             GANs: less variety, fewer failures
   spacing=log                diffusion: of the steps: time, quadratic, log, karras
   start=PICTURE strength=0.6 diffusion: begin with a picture under so much noise
-  mask=PICTURE               with start: white is painted anew, the rest is kept exactly; resample=5 fits it in better
+  mask=PICTURE               with start: white is painted anew, the rest is kept exactly; resample=5 (not with
+                             dpm_solver) fits it in better
   temperature=0.9  top_k=50  autoregressive: safer or bolder; choose among the likeliest only
   format=png                 png, jpeg, webp; of walks webp, gif
   files=true                 single files instead of one grid

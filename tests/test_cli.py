@@ -16,6 +16,7 @@ from aigc_cli.cli import main
 from aigc_cli.commands.completion import SCRIPTS, WORDS, candidates
 from aigc_cli.composing import compose as composing
 from aigc_cli.composing import composition
+from aigc_cli.composing.comments import comments
 from aigc_cli.errors import ConfigError, TrainingError
 from aigc_cli.manual import MANUAL
 from tests.small_configs import write_configs
@@ -138,6 +139,11 @@ def test_list_names_the_parts_of_models(capsys):
     assert parts[1].split() == WORDS["list"][5:]  # what the shell completes
     assert main(["list", "sampler"]) == 2
     assert "Did you mean 'samplers'?" in capsys.readouterr().err
+
+
+def test_comments_may_hold_quotes_and_values_hashes(tmp_path):
+    (tmp_path / "a.yaml").write_text("clip: true  # the data's range, as the paper's\nname: 'a # b'  # one's own\n")
+    assert dict(comments(tmp_path / "a.yaml")) == {"clip": "the data's range, as the paper's", "name": "one's own"}
 
 
 def test_list_survives_a_closed_pipe():

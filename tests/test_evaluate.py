@@ -123,7 +123,7 @@ def test_real_pictures_score_as_real(place, capsys):
     for number, picture in enumerate(pack.split("train")[0][:100]):
         Image.fromarray(picture[0]).save(place / "real" / f"{number}.png")
     assert main(["evaluate", "samples=real", "data=glyphs", *DATA, "split=train", "features=pixels"]) == 0
-    real = figures("real")
+    real = figures("real-evaluation")
     assert real["memorisation"] == pytest.approx(0, abs=0.02)
     assert real["precision"] > 0.9
     assert "likelihood" not in real
@@ -134,7 +134,7 @@ def test_real_pictures_score_as_real(place, capsys):
     (place / "noise" / "broken.png").write_bytes(b"no picture")
     assert main(["evaluate", "samples=noise", "data=glyphs", *DATA, "split=train", "features=pixels"]) == 0
     assert "1 files cannot be used: broken.png" in capsys.readouterr().err
-    noise = figures("noise")
+    noise = figures("noise-evaluation")
     assert noise["frechet"] > 5 * real["frechet"]
     assert noise["precision"] == 0
     assert noise["memorisation"] > 1
@@ -283,15 +283,16 @@ def test_figures_measured_otherwise_are_no_rivals(place):
     assert json.loads(best.read_text())["value"] > 0
 
 
-def test_what_was_written_beside_samples_is_no_sample(place):
+def test_nothing_is_written_among_the_samples(place):
     (place / "few").mkdir()
     for number in range(12):
         values = np.random.default_rng(number).integers(0, 256, (16, 16)).astype(np.uint8)
         Image.fromarray(values).save(place / "few" / f"{number}.png")
     for _ in range(2):
         assert main(["evaluate", "samples=few", "data=glyphs", *DATA, "metrics=[memorisation]"]) == 0
-        assert json.loads((place / "few" / "evaluation.json").read_text())["n"] == 12
-    assert (place / "few" / "copies.png").exists()
+        assert json.loads((place / "few-evaluation" / "evaluation.json").read_text())["n"] == 12
+    assert (place / "few-evaluation" / "copies.png").exists()
+    assert len(list((place / "few").iterdir())) == 12
 
 
 def test_a_cache_that_takes_no_files_is_one_line(runs, place, capsys):

@@ -95,6 +95,7 @@ def test_a_preset_may_leave_to_the_user_what_its_base_sets(here, capsys):
 @pytest.mark.parametrize(("words", "said"), [
     ([], "model.first_stage: not set."),
     (["model.first_stage=outputs/stag"], "model.first_stage: no such file or folder: outputs/stag. Did you mean"),
+    (["model.first_stage=outputs/mnist_vqvae"], "Train it first: aigc train recipe=mnist_vqvae."),
     (["model.first_stage=outputs/stage", "data.size=32"], "has learnt image 1x16x16 of 256 levels, but the data are"),
     (["model.first_stage=outputs/gan"], "model.first_stage: given a model (GAN) that writes no codes."),
 ])  # fmt: skip

@@ -25,6 +25,7 @@ def run(tmp_path, monkeypatch) -> Path:
     Image.fromarray(mask).convert("1").save("mask-1.png")
     Image.fromarray(np.stack([mask] * 3, 2)).convert("P").save("mask-P.gif")
     Image.fromarray(np.stack([mask] * 4, 2)).save("mask-RGBA.png")
+    Image.fromarray(np.stack([mask * 0 + 255] * 3 + [mask], 2)).save("mask-transparent.png")  # as paint programs do
     Image.fromarray(mask.astype(np.uint16) * 257).save("mask-16.png")
     Image.new("L", (9, 8), 255).save("other-size.png")
     Image.new("L", (8, 8)).save("black.png")
@@ -51,12 +52,11 @@ def test_what_is_black_in_the_mask_is_kept_exactly_and_the_rest_is_new(run, caps
     assert (made[0] != made[1]).any()
 
 
-@pytest.mark.parametrize("mask", ["mask-1.png", "mask-P.gif", "mask-16.png", "mask-RGBA.png"])
+@pytest.mark.parametrize("mask", ["mask-1.png", "mask-P.gif", "mask-16.png", "mask-RGBA.png", "mask-transparent.png"])
 def test_a_mask_of_any_mode(run, capsys, mask):
     picture = np.asarray(Image.open("picture.png"))
     made = revisions(capsys, f"mask={mask}")
-    if mask != "mask-RGBA.png":  # there what is black is transparent too, and so white: all is new
-        assert (made[:, :, :4] == picture[:, :4]).all()
+    assert (made[:, :, :4] == picture[:, :4]).all()  # what is black, or transparent, is kept
     assert (made[:, :, 4:] != picture[:, 4:]).any()
 
 

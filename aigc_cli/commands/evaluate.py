@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from aigc_cli.evaluating.evaluation import Evaluator, Figures, Wishes
 
 FEW = 100  # real pictures, below which figures say little
-COPIES = "copies.png"  # ours, beside what was measured
 NEEDS = {"likelihood": "bounds it (a vae, ddpm)", "restoration": "reconstructs or transforms (autoencoders)"}
 
 
@@ -120,12 +119,13 @@ def _of_folder(config: Mapping[str, Any]) -> None:
     began = time.perf_counter()
     folder = Path(config["samples"]).expanduser()
     pack = open_data(config["data"])
-    samples = torch.from_numpy(from_folder(folder, pack.spec, config["n"], leave_out=COPIES).x)
+    samples = torch.from_numpy(from_folder(folder, pack.spec, config["n"]).x)
     device = choose(config["device"], "fp32").torch
     with explaining_memory(device, config["batch_size"]):
         evaluator = Evaluator(pack, _wishes({**config, "n": len(samples)}, pack, None), device).prepare()
         figures = evaluator.of_samples(samples)
-    _tell(config, evaluator, figures, folder.name, {"samples": str(folder)}, folder, len(samples), began)
+    beside = folder.resolve().with_name(f"{folder.resolve().stem}-evaluation")  # within, it would be a sample
+    _tell(config, evaluator, figures, folder.name, {"samples": str(folder)}, beside, len(samples), began)
 
 
 def _wishes(config: Mapping[str, Any], pack: Pack, model: Any) -> Wishes:

@@ -116,7 +116,17 @@ def _check_sources(init: str | None, model: Node, *, fresh: bool) -> None:
     """Refuse checkpoints that are not there; a run that goes on needs them no more."""
     for key, path in {"init": init, "model.first_stage": model.get("first_stage")}.items():
         if fresh and isinstance(path, str) and not Path(path).expanduser().exists():
-            raise ConfigError(f"{key}: no such file or folder: {path}.{near_runs(path, key)}")
+            otherwise = None if key == "init" else f"aigc train {_first_stage_like(path)}"
+            raise ConfigError(f"{key}: no such file or folder: {path}.{near_runs(path, key, otherwise)}")
+
+
+def _first_stage_like(path: str) -> str:
+    """Return what trains the first stage that a path names: the recipe of its name, or a usual one."""
+    from aigc_cli.composing.composition import config_folders
+
+    name = Path(path).name
+    is_recipe = any((folder / "recipe" / f"{name}.yaml").is_file() for folder in config_folders(None))
+    return f"recipe={name}" if is_recipe else "model=vqvae"
 
 
 def _check_device(device: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 LINE = re.compile(r"^(?P<indent> *)(?:- )?(?P<key>[A-Za-z_]\w*):(?P<rest>(?: .*)?)$")
-QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
+VALUE = re.compile(r"""(?:'[^']*'|"[^"]*"|(?! #).)*""")  # up to a comment; what is quoted may look like one
 
 
 def meanings(verb: str, choices: Mapping[str, str | None], folders: Sequence[Path]) -> dict[str, str]:
@@ -41,6 +41,7 @@ def comments(file: Path) -> Iterator[tuple[str, str]]:
         parents = [(indent, key) for indent, key in parents if indent < depth]
         key = ".".join([*(key for _, key in parents), found["key"]])
         parents.append((depth, found["key"]))
-        comment = QUOTED.sub("", found["rest"]).partition(" #")[2].strip()
+        value = VALUE.match(found["rest"])
+        comment = found["rest"][value.end() if value else 0 :].removeprefix(" #").strip()
         if comment and not key.startswith("defaults"):
             yield key, comment

@@ -32,11 +32,19 @@ DAMAGED = (
 
 
 def read_picture(
-    file: Path | str | BinaryIO, channels: int, size: int, fit: Fit = "crop", crop: int | None = None
+    file: Path | str | BinaryIO,
+    channels: int,
+    size: int,
+    fit: Fit = "crop",
+    crop: int | None = None,
+    beneath: str = "white",
 ) -> NDArray[np.uint8]:
-    """Return (channels, size, size); Rejected says why not. crop: take the middle square of so many pixels first."""
+    """Return (channels, size, size); Rejected says why not.
+
+    crop: take the middle square of so many pixels first; beneath: the colour that shows through transparency.
+    """
     with opened(file) as picture:
-        return _samples(picture, channels, size, fit, crop)
+        return _samples(picture, channels, size, fit, crop, beneath)
 
 
 def read_halves(
@@ -66,9 +74,9 @@ def picture_size(file: Path) -> tuple[int, int]:
         return (height, width) if turned else (width, height)
 
 
-def upright(picture: Image.Image, channels: int) -> Image.Image:
+def upright(picture: Image.Image, channels: int, beneath: str = "white") -> Image.Image:
     """Return an opened picture of whatever kind as it is to be looked at, in mode L or RGB."""
-    return _eight_bit(_upright(picture), channels)
+    return _eight_bit(_upright(picture), channels, beneath)
 
 
 @contextlib.contextmanager
@@ -101,14 +109,16 @@ def is_picture(head: bytes) -> bool:
     return head.startswith(MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
-def _samples(picture: Image.Image, channels: int, size: int, fit: Fit, crop: int | None) -> NDArray[np.uint8]:
+def _samples(
+    picture: Image.Image, channels: int, size: int, fit: Fit, crop: int | None, beneath: str
+) -> NDArray[np.uint8]:
     width, height = picture.size
     if picture.format in ("JPEG", "MPO") and crop is None:
         # JPEG halves its size while decoding, many times faster; twice the final size keeps the resampling sharp.
         target = 2 * size * max(width, height) // min(width, height) if fit == "crop" else 2 * size
         mode = "L" if channels == 1 and picture.mode in ("L", "RGB") else None
         picture.draft(mode, (target, target))  # type: ignore[arg-type]
-    return _array(_resized(upright(picture, channels), size, fit, crop))
+    return _array(_resized(upright(picture, channels, beneath), size, fit, crop))
 
 
 def _array(picture: Image.Image) -> NDArray[np.uint8]:
@@ -126,8 +136,8 @@ def _upright(picture: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(picture) if orientation in range(2, 9) else picture
 
 
-def _eight_bit(picture: Image.Image, channels: int) -> Image.Image:
-    """Return mode L or RGB: deep greys are scaled, transparency lies over white."""
+def _eight_bit(picture: Image.Image, channels: int, beneath: str = "white") -> Image.Image:
+    """Return mode L or RGB: deep greys are scaled, transparency lies over a colour."""
     mode = "L" if channels == 1 else "RGB"
     if picture.mode == mode and "transparency" not in picture.info:
         return picture
@@ -138,7 +148,7 @@ def _eight_bit(picture: Image.Image, channels: int) -> Image.Image:
         picture = ImageCms.profileToProfile(picture, lab, srgb, outputMode="RGB") or picture
     elif picture.has_transparency_data:
         solid = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", solid.size, "white"), solid)
+        picture = Image.alpha_composite(Image.new("RGBA", solid.size, beneath), solid)
     elif picture.mode not in ("1", "L"):
         picture = picture.convert("RGB")  # CMYK, YCbCr, HSV, palettes: not all of them convert to L
     return picture.convert(mode)

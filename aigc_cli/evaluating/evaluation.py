@@ -109,7 +109,7 @@ class Evaluator:
 
     def _likelihood(self, model: Bounds) -> dict[str, float]:
         """Bound the likelihood of held-out data, in nats a sample and bits a dimension."""
-        chosen = self._chosen(LIKELY)
+        chosen = self._chosen(min(LIKELY, self.wishes.n))
         sums: dict[str, float] = {}
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(self.wishes.seed)

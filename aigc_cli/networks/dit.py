@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import torch
@@ -39,7 +40,8 @@ class DiT(nn.Module):
         rows, columns = patches_of(shapes.input, patch)
         if width % heads:
             raise ConfigError(
-                f"model.denoiser.heads: given {heads}, allowed: what divides width={width}. Type heads=1."
+                f"model.denoiser.heads: given {heads}, allowed: what divides width={width}. "
+                f"Type model.denoiser.heads={math.gcd(width, 4)}."
             )
         self.grid = rows, columns
         self.enter = nn.Conv2d(shapes.input[0], width, patch, stride=patch)

@@ -39,7 +39,8 @@ class Transformer(nn.Module):
         super().__init__()
         if width % heads:
             near = -(-width // heads) * heads
-            raise ConfigError(f"model.network.heads: {heads} do not divide width={width}. Type width={near}.")
+            way = f"Type model.network.width={near}."
+            raise ConfigError(f"model.network.heads: {heads} do not divide width={width}. {way}")
         (length,), (_, vocabulary) = shapes.input, shapes.output
         self.heads = heads
         self.begin = nn.Embedding(max(1, shapes.condition), width)

@@ -80,7 +80,7 @@ def from_data(config: Mapping[str, Any], trained: Mapping[str, Any], spec: DataS
     return Inputs(x, names, labels if spec.classes else None, spec.class_names)
 
 
-def from_folder(folder: Path, spec: DataSpec, most: int | None = None, leave_out: str = "") -> Inputs:
+def from_folder(folder: Path, spec: DataSpec, most: int | None = None) -> Inputs:
     """Read pictures as the data's own are: size, channels, middle crop; a sub-folder is a class. Bad ones are told."""
     files = find_pictures(str(folder), "samples")
     channels, side = spec.shape[0], spec.shape[-1]
@@ -90,7 +90,7 @@ def from_folder(folder: Path, spec: DataSpec, most: int | None = None, leave_out
     found: dict[str, NDArray[np.uint8]] = {}
     rejected, cut = [], 0
     for path, file in files.items():
-        if path != leave_out and (most is None or len(found) < most):
+        if most is None or len(found) < most:
             try:
                 found[path] = read_picture(file, channels, side, "crop")
                 cut += picture_size(file) != (side, side)

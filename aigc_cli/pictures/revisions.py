@@ -53,7 +53,7 @@ def revised(model: Any, request: Request) -> Revised:
         if (masked := size_of(request.mask, "mask")) != size:
             given, wanted = (f"{width}x{height}" for width, height in (masked, size))
             raise ConfigError(f"mask: it is {given} pixels, the start picture {wanted}. Type a mask of that size.")
-        anew = (read(request.mask, "mask", spec, 1) >= WHITE).to(torch.float32)
+        anew = (read(request.mask, "mask", spec, 1, beneath="black") >= WHITE).to(torch.float32)
         if not anew.any():
             raise ConfigError("mask: nothing of it is white, which is what is painted anew. Type another mask.")
     _tell_fitted(size, spec)
@@ -61,14 +61,14 @@ def revised(model: Any, request: Request) -> Revised:
     return Revised(model, picture, anew, request.strength or usual, request.resample or 1)
 
 
-def read(path: Path, key: str, spec: DataSpec, channels: int) -> Tensor:
-    """Return a picture of the model's size: (channels, H, W) uint8."""
+def read(path: Path, key: str, spec: DataSpec, channels: int, beneath: str = "white") -> Tensor:
+    """Return a picture of the model's size: (channels, H, W) uint8; what is transparent shows the colour beneath."""
     _, height, width = spec.shape
     if height != width or spec.levels != 256:
         given = f"{height}x{width} of {spec.levels} levels"
         raise ConfigError(f"{key}: the model's pictures are {given}, allowed: squares of 256 levels. Leave {key} out.")
     try:
-        return torch.from_numpy(read_picture(path, channels, height).copy())
+        return torch.from_numpy(read_picture(path, channels, height, beneath=beneath).copy())
     except Rejected as reason:
         raise ConfigError(f"{key}: {path} cannot be read ({reason}). Type another picture.") from None
 
