@@ -41,7 +41,7 @@ SMALL = ("model=ddpm", "model.denoiser.width=8", "model.denoiser.blocks=1")
     (["model=vae", "model.halvings=2"], {"shape": (1, 30, 30)}, "model.halvings: 2 halvings are given data of 1x30x30"),
     (["model=super_resolution"], {"shape": (3, 33, 33)}, "data.size=34"),
     (["model=super_resolution", "model.scale=4"], {"shape": (3, 8, 8)}, "data.size=16"),
-    (["model=vqvae_prior", "model.first_stage=null", "model.network.heads=3"], {}, "Type width=258"),
+    (["model=vqvae_prior", "model.first_stage=null", "model.network.heads=3"], {}, "Type model.network.width=258"),
     (["model=ddpm", "model.conditional=true", "model.label_dropout=0", "model.guidance=2"], {}, "model.guidance=1"),
     *((([f"model={name}", "model.conditional=true"]), {"labels": False}, "model.conditional=false")
       for name in ("gan", "vae", "ddpm")),
