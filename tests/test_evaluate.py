@@ -293,6 +293,9 @@ def test_nothing_is_written_among_the_samples(place):
         assert json.loads((place / "few-evaluation" / "evaluation.json").read_text())["n"] == 12
     assert (place / "few-evaluation" / "copies.png").exists()
     assert len(list((place / "few").iterdir())) == 12
+    (place / "few").rename(place / "few.2")  # a dot is no ending of a folder's name
+    assert main(["evaluate", "samples=few.2", "data=glyphs", *DATA, "metrics=[memorisation]"]) == 0
+    assert (place / "few.2-evaluation" / "evaluation.json").exists()
 
 
 def test_a_cache_that_takes_no_files_is_one_line(runs, place, capsys):

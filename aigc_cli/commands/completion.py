@@ -37,12 +37,7 @@ complete -c aigc -f -a '(aigc _complete fish (commandline -cp | string collect))
 """,
 }
 FLAGS = ["--help", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir"]
-WORDS = {
-    "data": ["check", "pack"],
-    "completion": list(SCRIPTS),
-    "list": ["models", "data", "recipes", "optimizers", "schedules", "networks", "losses", "penalties",
-             "regularisers", "augmentations", "corruptions", "noises", "samplers"],
-}  # fmt: skip
+WORDS = {"data": ["check", "pack"], "completion": list(SCRIPTS)}
 
 
 def main(words: Sequence[str]) -> int:
@@ -83,9 +78,11 @@ def split(line: str) -> list[str]:
 
 def candidates(words: Sequence[str]) -> list[str]:
     """Return what the last word could become."""
+    from aigc_cli.commands.list import GROUPS
     from aigc_cli.composing.compose import VERBS
     from aigc_cli.manual import MANUAL
 
+    known = {**WORDS, "list": list(GROUPS)}
     current = words[-1]
     if len(words) <= 2:
         return _starting(current, [*MANUAL, "--help", "--version"])
@@ -95,8 +92,8 @@ def candidates(words: Sequence[str]) -> list[str]:
     if words[-2] in ("--cfg", "--info", "--config-dir"):
         kinds = {"--cfg": ["job", "hydra", "all"], "--info": ["defaults", "defaults-tree", "searchpath", "plugins"]}
         return _starting(current, kinds.get(words[-2]) or files(current))
-    if verb in WORDS and (verb != "data" or not before) and "=" not in current:
-        return _starting(current, [word for word in WORDS[verb] if word not in before])
+    if verb in known and (verb != "data" or not before) and "=" not in current:
+        return _starting(current, [word for word in known[verb] if word not in before])
     if verb not in (*VERBS, "show"):
         return []
     return settings("train" if verb == "show" else verb, before, current, _config_dir(words))

@@ -124,7 +124,7 @@ def _of_folder(config: Mapping[str, Any]) -> None:
     with explaining_memory(device, config["batch_size"]):
         evaluator = Evaluator(pack, _wishes({**config, "n": len(samples)}, pack, None), device).prepare()
         figures = evaluator.of_samples(samples)
-    beside = folder.resolve().with_name(f"{folder.resolve().stem}-evaluation")  # within, it would be a sample
+    beside = folder.resolve().with_name(f"{folder.resolve().name}-evaluation")  # within, it would be a sample
     _tell(config, evaluator, figures, folder.name, {"samples": str(folder)}, beside, len(samples), began)
 
 

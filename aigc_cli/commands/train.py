@@ -123,10 +123,10 @@ def _check_sources(init: str | None, model: Node, *, fresh: bool) -> None:
 def _first_stage_like(path: str) -> str:
     """Return what trains the first stage that a path names: the recipe of its name, or a usual one."""
     from aigc_cli.composing.composition import config_folders
+    from aigc_cli.composing.overrides import Groups
 
     name = Path(path).name
-    is_recipe = any((folder / "recipe" / f"{name}.yaml").is_file() for folder in config_folders(None))
-    return f"recipe={name}" if is_recipe else "model=vqvae"
+    return f"recipe={name}" if name in Groups(config_folders(None)).options("recipe") else "model=vqvae"
 
 
 def _check_device(device: str) -> None:
