@@ -16,20 +16,30 @@ _WORDS = {int: "whole number", float: "number", str: "text", bool: "true or fals
 _WORDS |= {dict: GROUP, Mapping: GROUP, list: "list", pathlib.Path: "path"}
 _PLURALS = {"whole number": "whole numbers", "number": "numbers", "text": "texts", "path": "paths"}
 _SYMBOLS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "a multiple of"}
+_SYMBOLS |= {"min_length": "of length >=", "max_length": "of length <="}
 ALSO_CALLED = {
+    "dataset": "data",
     "fid": "frechet",
+    "image_size": "size",
     "is": "inception_score",
     "kid": "kernel",
+    "latent_dim": "latent",
+    "learning_rate": "lr",
+    "num_epochs": "epochs",
+    "num_steps": "steps",
     "prdc": "density_coverage",
+    "resolution": "size",
     "swd": "sliced_wasserstein",
+    "z_dim": "latent",
 }
-_SYMBOLS |= {"min_length": "of length >=", "max_length": "of length <="}
 
 
 def suggestion(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
-    """Return " Did you mean 'x'?" where something known is close to the word, else nothing."""
+    """Return " Did you mean 'x'?" where something known is another word for it, or close to it, else nothing."""
     names = {str(name).lower(): str(name) for name in known}
-    close = difflib.get_close_matches(str(word).lower(), names, n=1, cutoff=likeness)
+    word = str(word).lower()
+    named = ALSO_CALLED.get(word)
+    close = [named] if named in names else difflib.get_close_matches(word, names, n=1, cutoff=likeness)
     return f" Did you mean '{names[close[0]]}'?" if close else ""
 
 
@@ -39,10 +49,7 @@ def near_miss(value: Any, hint: Any) -> str:
     if isinstance(value, str) and value in words:
         return f" Did you mean '[{value}]'?"  # where a list of them is allowed
     missed = next((text for text in texts if isinstance(text, str) and text not in words), None)
-    if missed is None:
-        return ""
-    named = ALSO_CALLED.get(missed.lower())
-    return f" Did you mean '{named}'?" if named in words else suggestion(missed, words)
+    return suggestion(missed, words) if missed is not None else ""
 
 
 def _words(hint: Any) -> list[str]:

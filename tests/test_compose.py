@@ -75,6 +75,7 @@ def test_a_choice_can_be_taken_back(typed):
         ("data=hiden", "data: no 'hiden'. There are: dots, folder, lines."),
         ("model=3", "model: no '3'. There are: dcgan, gan, vae."),
         ("model.latnt=3", "model.latnt: no such setting. Did you mean 'latent'? Settings: generator, name, latent, "),
+        ("z_dim=3", "z_dim: no such setting. Did you mean 'model.latent'? Settings: steps, "),
         ("latent=3", "latent: no such setting. Did you mean 'model.latent'? Settings: steps, "),
         ("modle.latent=3", "modle: no such setting. Did you mean 'model'? Settings: steps, "),
         ("steps.x=3", "steps.x: no such setting, steps is a single value (100)."),

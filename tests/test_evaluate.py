@@ -96,6 +96,19 @@ def test_figures_of_another_way_to_draw_stay_out_of_the_runs_log(runs):
     assert "precision" not in json.loads(Path("likely/evaluation.json").read_text())
 
 
+def test_figures_of_one_measurement_after_another_stand_together_if_they_compare(runs):
+    words = ["evaluate", runs["vae"], "draws=2", "output=together"]
+    assert main([*words, "metrics=[sliced_wasserstein]", "n=20"]) == 0
+    assert main([*words, "metrics=[likelihood]", "n=20"]) == 0
+    found = json.loads(Path("together/evaluation.json").read_text())
+    assert {"sliced_wasserstein", "elbo"} <= set(found["figures"])
+    assert (found["n"], found["precision"]) == (20, "fp32")
+    assert main([*words, "metrics=[labels]", "n=20"]) == 0
+    assert {"sliced_wasserstein", "elbo", "class_entropy"} <= set(figures("together"))
+    assert main([*words, "metrics=[labels]", "n=30"]) == 0  # others than those of 20 samples
+    assert "sliced_wasserstein" not in figures("together")
+
+
 def test_a_measured_run_still_goes_on(runs):
     assert main(["evaluate", runs["vae"], "n=20", "metrics=[sliced_wasserstein]"]) == 0
     assert main([*TRAIN, *VAE, "name=vae", "steps=6"]) == 0

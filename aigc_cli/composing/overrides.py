@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aigc_cli.errors import ConfigError
-from aigc_cli.wording import GROUP, given, suggestion
+from aigc_cli.wording import ALSO_CALLED, GROUP, given, suggestion
 
 # Values of these keys are paths or names, in which `=`, commas and brackets mean nothing.
 PATHS = {"ckpt", "init", "output", "root", "cache", "path", "folder", "file", "name"}
@@ -184,7 +184,7 @@ def check_key(key: str, config: Mapping[str, Any], touched: Iterable[str], choic
 def _no_such(key: str, siblings: Sequence[str], config: Mapping[str, Any]) -> str:
     parent, _, last = key.rpartition(".")
     known = list(flatten(config))
-    elsewhere = [other for other in known if other.rpartition(".")[2] == last]
+    elsewhere = [other for other in known if other.rpartition(".")[2] in (last, ALSO_CALLED.get(last))]
     if elsewhere and not parent:
         hint = f" Did you mean {' or '.join(repr(other) for other in elsewhere[:3])}?"
     else:

@@ -15,6 +15,7 @@ from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import DataSpec
 
 BEST = {1: "high", -1: "low", 0: ""}
+OF_MEASURING = ("ckpt", "samples", "step", "split", "features", "seed", "draws")  # whatever the samples
 PAIRS = 32  # of samples and their nearest training data, in the picture
 
 
@@ -43,15 +44,37 @@ def shown(value: float) -> str:
 
 
 def write_json(folder: Path, about: Mapping[str, Any], figures: Figures) -> Path:
-    """Write evaluation.json: what was measured, how, and the figures; what is no number is null."""
+    """Write evaluation.json: what was measured, how, and the figures; what is no number is null.
+
+    Figures that are there already stay, if they are of the same checkpoint, measured in the same way."""
     values = {name: value if math.isfinite(value) else None for name, value in figures.values.items()}
-    text = json.dumps({**about, "figures": values, "classes": figures.shares}, indent=1)
+    shares = dict(figures.shares)
     path = folder / "evaluation.json"
+    if (earlier := _read(path)) and _comparable(earlier, about):
+        values, shares = earlier["figures"] | values, shares or earlier["classes"]
+        about = {**about, **earlier} if about["n"] == 0 else about
+    text = json.dumps({**about, "figures": values, "classes": shares}, indent=1)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return atomic_write(path, text.encode())
     except OSError as error:
         raise TrainingError(f"{path}: not written ({error.strerror}). Type output= and a folder of yours.") from None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text())
+        return found if isinstance(found["figures"], dict) and isinstance(found["classes"], dict) else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _comparable(earlier: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
+    """Say whether two measurements agree in all but their figures; how samples are drawn, only where both drew any."""
+    kept = {key: value for key, value in earlier.items() if key not in ("figures", "classes")}
+    if 0 in (kept.get("n"), about["n"]):
+        return all(kept.get(key) == about.get(key) for key in OF_MEASURING)
+    return kept == about
 
 
 def write_copies(folder: Path, copies: Copies, spec: DataSpec) -> Path | None:

@@ -117,8 +117,8 @@ def tell_cut(count: int, spec: DataSpec, fit: str) -> None:
     if count:
         height, width = spec.shape[1:]
         how = "cut to their middle" if fit == "crop" else "padded"
-        print(f"aigc: {count} of the pictures were not {width}x{height}, as the model has learnt: they were scaled and "
-              f"{how}.", file=sys.stderr)  # fmt: skip
+        others = "1 picture was" if count == 1 else f"{count} pictures were"
+        print(f"aigc: {others} not {width}x{height}, which is needed here: scaled and {how}.", file=sys.stderr)
 
 
 def refuse_none(found: Any, folder: Path) -> None:
