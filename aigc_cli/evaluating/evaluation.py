@@ -102,8 +102,11 @@ class Evaluator:
         return values
 
     def _held_out(self, chosen: np.ndarray) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield the split's samples of these indices and their labels, on the device."""
-        for part in np.array_split(chosen, math.ceil(len(chosen) / self.wishes.batch_size)):
+        """Yield the split's samples of these indices and their labels, on the device, with a bar."""
+        from tqdm import tqdm
+
+        parts = np.array_split(chosen, math.ceil(len(chosen) / self.wishes.batch_size))
+        for part in tqdm(parts, desc="held-out data", leave=False, disable=None, dynamic_ncols=True):
             labels = None if self.labels is None else torch.from_numpy(self.labels[part]).to(self.device)
             yield torch.from_numpy(np.array(self.real[part])).to(self.device), labels
 
