@@ -9,6 +9,7 @@ import pytest
 from aigc_cli.composing import compose as composing
 from aigc_cli.composing import composition
 from aigc_cli.composing.compose import compose
+from aigc_cli.composing.overrides import parse
 from aigc_cli.errors import ConfigError
 from tests.small_configs import write_configs
 
@@ -189,3 +190,8 @@ def test_the_files_behind_a_config_are_known(folder):
     assert used[0] == ("train.yaml", "")
     assert ("model/network/large.yaml", "model.generator") in used
     assert [name for name, _ in used][-2:] == ["pair/dcgan_lines.yaml", "recipe/lines.yaml"]
+
+
+def test_a_choice_may_name_its_own_place():
+    assert parse("model/noise@model.noise=sigmoid").choice == "model/noise=sigmoid"
+    assert parse("model/network@model.critic=small").choice == "model/network@model.critic=small"

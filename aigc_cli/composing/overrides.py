@@ -94,6 +94,8 @@ def parse(text: str) -> Override:
         raise ConfigError(f"{text}: this list has no end; write it without spaces, or in quotes: '{key}=[a,b]'.")
     prefix = "++" if key.startswith("++") else "+" if key.startswith("+") else ""
     key = key[len(prefix) :].strip()
+    group, _, package = key.partition("@")
+    key = group if package == group.replace("/", ".") else key  # model/noise@model.noise is where it goes anyway
     if not equals or not key:
         raise ConfigError(f"{text}: not of the form key=value.")
     path_like = key.rpartition(".")[2] in PATHS
