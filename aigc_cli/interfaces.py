@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import torch
@@ -31,16 +31,40 @@ class Classes:
 
 
 @dataclass(frozen=True)
+class Sound:
+    """Say how stored values become a waveform."""
+
+    sample_rate: int  # Hz
+    samples: int  # of a clip, in each channel
+    mu_law: bool = False  # levels lie closer where it is quiet: ITU-T G.711
+    bands: int = 0  # where the values are a picture of the sound, its log-mel spectrogram: rows, the lowest first
+
+
+@dataclass(frozen=True)
 class DataSpec:
     """Say all that a model may know of its data.
 
-    shape: image (C, H, W); audio (channels, T); text (T,). Stored values are integers in [0, levels).
+    shape: image (C, H, W); audio (channels, T); text (T,). Stored values are integers in [0, levels), of
+    16-bit audio in [-levels / 2, levels / 2).
     """
 
     kind: Kind
     shape: tuple[int, ...]
     levels: int = 256
     condition: Classes | DataSpec | None = None  # what comes with each sample: a label, or the picture it was made from
+    sound: Sound | None = None  # of audio, and of pictures that are a sound's spectrogram
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the type of stored values."""
+        if self.levels <= 256:
+            return torch.uint8
+        return torch.int16 if self.kind == "audio" else torch.int32
+
+    @property
+    def lowest(self) -> int:
+        """Return the smallest stored value."""
+        return -self.levels // 2 if self.dtype == torch.int16 else 0
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -54,18 +78,20 @@ class DataSpec:
 
     def encode(self, stored: Tensor) -> Tensor:
         """Map stored integers onto float32 in [-1, 1]."""
-        return stored.to(torch.float32).mul_(2 / (self.levels - 1)).sub_(1)
+        step = 2 / (self.levels - 1)
+        return stored.to(torch.float32).mul_(step).sub_(1 + self.lowest * step)
 
     def decode(self, signal: Tensor) -> Tensor:
         """Map floats in [-1, 1] onto stored integers, clamped and rounded: the inverse of encode."""
-        dtype = torch.uint8 if self.levels <= 256 else torch.int32
-        return signal.float().clamp(-1, 1).add(1).mul((self.levels - 1) / 2).round().to(dtype)
+        level = signal.float().clamp(-1, 1).add(1).mul((self.levels - 1) / 2).round()
+        return (level + self.lowest if self.lowest else level).to(self.dtype)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; `source` is there only where samples come with other data."""
+        """Return plain values for JSON; `source` and `sound` are there only where they say something."""
         names = list(self.class_names) or None
         plain = {"kind": self.kind, "shape": list(self.shape), "levels": self.levels, "classes": names}
-        return plain | ({"source": self.condition.to_dict()} if isinstance(self.condition, DataSpec) else {})
+        plain |= {"source": self.condition.to_dict()} if isinstance(self.condition, DataSpec) else {}
+        return plain | ({"sound": asdict(self.sound)} if self.sound else {})
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> DataSpec:
@@ -73,7 +99,8 @@ class DataSpec:
         condition: Classes | DataSpec | None = Classes(tuple(plain["classes"])) if plain["classes"] else None
         if plain.get("source"):
             condition = cls.from_dict(plain["source"])
-        return cls(plain["kind"], tuple(plain["shape"]), plain["levels"], condition)
+        sound = Sound(**plain["sound"]) if plain.get("sound") else None
+        return cls(plain["kind"], tuple(plain["shape"]), plain["levels"], condition, sound)
 
 
 class Batch(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import math
 import os
 import shutil
 import sys
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from aigc_cli.config import bind
 from aigc_cli.data import PIPELINE, check_pipeline
 from aigc_cli.data.packing import too_many, write_pack
-from aigc_cli.data.source import Source, array_shapes
+from aigc_cli.data.source import Rows, Source, arrays_of
 from aigc_cli.errors import DataError
 from aigc_cli.files import atomic_write, file_digest
 
@@ -51,19 +50,19 @@ class Pack:
 
         return DataSpec.from_dict(self.about)
 
-    def split(self, name: str) -> tuple[NDArray[np.uint8], NDArray | None]:
+    def split(self, name: str) -> tuple[NDArray, NDArray | None]:
         """Return samples (N, *shape), and what comes with them: labels (N,) int64, or sources (N, *their shape)."""
-        arrays = {each: self._mapped(name, each, shape) for each, shape in array_shapes(self.about).items()}
+        arrays = {each: self._mapped(name, each, row) for each, row in arrays_of(self.about).items()}
         labels = self.path / f"{name}.labels"
         condition = np.fromfile(labels, np.int64) if labels.exists() else arrays.get("sources")
         return arrays["samples"], condition
 
-    def _mapped(self, split: str, array: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    def _mapped(self, split: str, array: str, row: Rows) -> NDArray:
         """Map an array from the disk, copy on write: torch warns of arrays that cannot be written."""
-        whole = (self.counts[split], *shape)
+        whole = (self.counts[split], *row.shape)
         if not whole[0]:  # an empty file cannot be mapped
-            return np.empty(whole, np.uint8)
-        return np.memmap(self.path / f"{split}.{array}", np.uint8, "c", shape=whole)
+            return np.empty(whole, row.dtype)
+        return np.memmap(self.path / f"{split}.{array}", row.dtype, "c", shape=whole)
 
     def rejections(self) -> list[tuple[str, str]]:
         """Return (path, reason) of what could not be used."""
@@ -141,7 +140,7 @@ def read_pack(path: Path, fingerprint: str) -> Pack | None:
 def _packed(source: Source, path: Path, fingerprint: str, settings: Mapping[str, Any], progress: bool) -> Pack:
     """Pack aside and rename, so that a pack is whole or is not there."""
     contents, spec = source.contents(), source.spec()
-    each = sum(math.prod(shape) for shape in array_shapes(spec).values())  # bytes
+    each = sum(row.nbytes for row in arrays_of(spec).values())
     needed = each * sum(len(split.keys) for split in contents.splits.values())
     free = shutil.disk_usage(path.parent).free
     if needed > free:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import multiprocessing
 import os
 import signal
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from aigc_cli.data.folders import shown
-from aigc_cli.data.source import OUTSIDE, Contents, Key, Reader, Rejected, Source, array_shapes
+from aigc_cli.data.source import OUTSIDE, Contents, Key, Reader, Rejected, Rows, Source, arrays_of
 from aigc_cli.errors import DataError
 from aigc_cli.files import sync
 
@@ -33,8 +32,7 @@ CHUNK_BYTES, CHUNK_SAMPLES = 8 * 2**20, 128  # what a worker decodes at a time; 
 NAMED = 3  # rejected files that an error names
 
 Bad: TypeAlias = tuple[str, str]  # (path, reason)
-Rows: TypeAlias = dict[str, NDArray[np.uint8]]  # array -> rows: samples, and of pairs sources
-Chunk: TypeAlias = tuple[Rows, list[int], list[Bad]]  # rows, which of the keys they are, the rejected
+Chunk: TypeAlias = tuple[dict[str, NDArray], list[int], list[Bad]]  # rows, which of the keys they are, the rejected
 
 
 @dataclass
@@ -52,7 +50,7 @@ def write_pack(
     """Write every split's samples and labels, and the list of the rejected; OSError where the disk refuses."""
     packed = Packed(rejected=[(shown(path), reason) for path, reason in contents.rejected])
     total = sum(len(split.keys) for split in contents.splits.values()) + len(packed.rejected)
-    quiet, arrays = not progress or not sys.stderr.isatty(), array_shapes(source.spec())
+    quiet, arrays = not progress or not sys.stderr.isatty(), arrays_of(source.spec())
     with decoding(source, contents, workers) as decode, tqdm(
         total=total, desc=f"packing {source.name}", unit="sample", disable=quiet, leave=False, dynamic_ncols=True
     ) as bar:  # fmt: skip
@@ -125,15 +123,15 @@ class Recorded:
 class Decoder:
     """Decode chunks of keys; every split's reader is made once."""
 
-    def __init__(self, source: Source, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self.source, self.shapes = source, shapes
+    def __init__(self, source: Source, arrays: Mapping[str, Rows]) -> None:
+        self.source, self.arrays = source, arrays
         self.readers: dict[str, Reader] = {}
 
     def __call__(self, split: str, keys: Sequence[Key]) -> Chunk:
         if split not in self.readers:
             self.readers[split] = self.source.reader(split)
         read, good, bad = self.readers[split], [], []
-        rows = {name: np.empty((len(keys), *shape), np.uint8) for name, shape in self.shapes.items()}
+        rows = {name: np.empty((len(keys), *row.shape), row.dtype) for name, row in self.arrays.items()}
         for index, key in enumerate(keys):
             try:
                 stored = read(key)
@@ -152,12 +150,12 @@ Decode: TypeAlias = Callable[[str, Sequence[Key]], Iterator[tuple[int, Sequence[
 @contextlib.contextmanager
 def decoding(source: Source, contents: Contents, workers: int) -> Iterator[Decode]:
     """Yield what decodes a split's keys chunk by chunk, in their order: in worker processes, if that is worth it."""
-    shapes = array_shapes(source.spec())
-    size = max(1, min(CHUNK_SAMPLES, CHUNK_BYTES // sum(map(math.prod, shapes.values()))))
+    arrays = arrays_of(source.spec())
+    size = max(1, min(CHUNK_SAMPLES, CHUNK_BYTES // sum(row.nbytes for row in arrays.values())))
     total = sum(len(split.keys) for split in contents.splits.values())
     workers = min(workers, 1 + total // FEW)  # a server's hundred cores would start longer than they decode
     if not (workers and total >= FEW and source.parallel) or multiprocessing.current_process().daemon:
-        decoder = Decoder(source, shapes)
+        decoder = Decoder(source, arrays)
 
         def here(split: str, keys: Sequence[Key]) -> Iterator[tuple[int, Sequence[Key], Chunk]]:
             for start in range(0, len(keys), size):
@@ -166,7 +164,7 @@ def decoding(source: Source, contents: Contents, workers: int) -> Iterator[Decod
         yield here
         return
     spawn = multiprocessing.get_context("spawn")  # a forked child would inherit threads' locks
-    pool = ProcessPoolExecutor(workers, spawn, _start_worker, (source, shapes))
+    pool = ProcessPoolExecutor(workers, spawn, _start_worker, (source, arrays))
     try:
         yield lambda split, keys: _in_pool(pool, split, keys, size, 2 * workers + 1)
     except BrokenProcessPool:
@@ -209,9 +207,9 @@ def _in_pool(
 _decoder: Decoder | None = None  # a worker's own
 
 
-def _start_worker(source: Source, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _start_worker(source: Source, arrays: Mapping[str, Rows]) -> None:
     global _decoder
-    _decoder = Decoder(source, shapes)
+    _decoder = Decoder(source, arrays)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends us
     threading.Thread(target=_die_with_parent, daemon=True).start()
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 DECODING = 2  # raised when decoded samples change, so that old packs are not taken for new ones
 
-Key: TypeAlias = str | int | tuple[str, str]  # names a sample within its split: a path, an index, a pair's two paths
-Stored: TypeAlias = NDArray[np.uint8] | tuple[NDArray[np.uint8], NDArray[np.uint8]]  # of pairs: sample and source
+# Names a sample within its split: a path, an index, a pair's two paths, a path and where to begin in it.
+Key: TypeAlias = str | int | tuple[str, str] | tuple[str, int]
+Stored: TypeAlias = NDArray | tuple[NDArray, NDArray]  # of pairs: sample and source
 Reader: TypeAlias = Callable[[Any], Stored]  # key -> stored integers of the spec's shape, and of its source's
 
 
@@ -76,10 +78,27 @@ def pair_spec(channels: int, source_channels: int, size: int) -> dict[str, Any]:
     return {**image_spec(channels, size, None), "source": image_spec(source_channels, size, None)}
 
 
-def array_shapes(spec: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Name the arrays that a pack holds of each split, with the shape of a row: samples, and the sources of pairs."""
+class Rows(NamedTuple):
+    """Say what a row of an array is."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Count the bytes of a row."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def arrays_of(spec: Mapping[str, Any]) -> dict[str, Rows]:
+    """Name the arrays that a pack holds of each split: samples, and the sources of pairs."""
     source = spec.get("source")
-    return {"samples": tuple(spec["shape"])} | ({"sources": tuple(source["shape"])} if source else {})
+    return {"samples": _rows(spec)} | ({"sources": _rows(source)} if source else {})
+
+
+def _rows(spec: Mapping[str, Any]) -> Rows:
+    wide = np.int16 if spec["kind"] == "audio" else np.int32
+    return Rows(tuple(spec["shape"]), np.dtype(np.uint8 if spec["levels"] <= 256 else wide))
 
 
 def digest(name: str, settings: Mapping[str, Any], files: Iterable[tuple[str, int, int]] = ()) -> str:

@@ -101,8 +101,7 @@ class Autoregressive(Model):
         stage: Any = self.first_stage.model if self.first_stage else None
         if stage:
             return stage.detokenise(symbols, condition)
-        dtype = torch.uint8 if self.spec.levels <= 256 else torch.int32
-        return symbols.reshape(-1, *self.spec.shape).to(dtype)
+        return symbols.reshape(-1, *self.spec.shape).to(self.spec.dtype)
 
     def _labels(self, condition: Tensor | None) -> Tensor | None:
         return condition if self.conditional else None
