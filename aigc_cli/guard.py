@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from aigc_cli.data.pack import Pack
 from aigc_cli.files import atomic_write
+from aigc_cli.sounds.waveforms import perceived
 
 FILE = "guard.json"
 SURE, PATIENCE = 0.999, 1000  # share of pairs that the critic tells apart, and steps for which it does
@@ -60,7 +61,7 @@ class Guard:
         """Take samples, stored integers, into account."""
         if len(pictures) < LEAST_PICTURES or (real := self._real(len(pictures))) is None:
             return
-        ratio = variety(pictures) / real
+        ratio = variety(perceived(pictures, self.pack.spec)) / real
         self.alike = self.alike + 1 if ratio < NEVER else 0
         if self.alike == LOOKS and self.best < NEVER:
             self._say(
@@ -94,7 +95,7 @@ class Guard:
         if len(x) < n:
             return None
         chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:n]
-        return variety(torch.from_numpy(x[chosen.sort().values.numpy()])) or None
+        return variety(perceived(torch.from_numpy(x[chosen.sort().values.numpy()]), self.pack.spec)) or None
 
     def _say(self, line: str) -> None:
         tqdm.write(f"aigc: {line}", file=sys.stderr)
@@ -133,8 +134,8 @@ def remedies(model: Mapping[str, Any]) -> list[str]:
 
 
 def variety(pictures: Tensor) -> float:
-    """Return the mean distance from each picture (N, C, H, W) to the one most like it, in levels a value."""
-    small = F.adaptive_avg_pool2d(pictures.float(), (min(SIDE, pictures.shape[2]), min(SIDE, pictures.shape[3])))
+    """Return the mean distance from each picture (N, C, H, W) in [-1, 1] to the one most like it, of a value."""
+    small = F.adaptive_avg_pool2d(pictures, (min(SIDE, pictures.shape[2]), min(SIDE, pictures.shape[3])))
     rows = small.flatten(1)
     distances = torch.cdist(rows, rows).fill_diagonal_(torch.inf)
     return float(distances.min(1).values.mean()) / rows.shape[1] ** 0.5

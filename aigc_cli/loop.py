@@ -8,28 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from tqdm import tqdm
 
 from aigc_cli import checkpoints
-from aigc_cli.abilities import Samples
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.errors import TrainingError
 from aigc_cli.evaluating.measures import PREFIX
 from aigc_cli.guard import Guard
-from aigc_cli.interfaces import Model
 from aigc_cli.pace import Pace
-from aigc_cli.pictures.held_out import some_of
-from aigc_cli.pictures.previews import default_columns, draw, progress, save_grid, stacked
-from aigc_cli.pictures.rows import demonstration, verb_of
+from aigc_cli.previewing import Previews
 from aigc_cli.recorder import Recorder
 from aigc_cli.runs import Run
 from aigc_cli.stopping import StopRequest
 from aigc_cli.trainer import Diverged, Trainer
 
 if TYPE_CHECKING:
-    from aigc_cli.data.pack import Pack
     from aigc_cli.evaluating.during import Evaluation
 
 FAILED_SAVES = 3  # in a row, after which training on would risk too much
@@ -42,14 +35,14 @@ class Loop:
 
     trainer: Trainer
     data: TensorData
-    pack: Pack  # of the same data, held-out ones included
+    previews: Previews
     run: Run
     recorder: Recorder
     meta: Mapping[str, Any]
     total: int
     max_minutes: float | None
     log_every: int
-    preview: Mapping[str, Any]
+    preview_every: int
     checkpoint: Mapping[str, Any]
     guard: Guard
     evaluation: Evaluation | None = None
@@ -91,6 +84,10 @@ class Loop:
         """Return the minutes trained, earlier starts included; the last pictures and figures are no training."""
         return self.minutes + ((self._ended or time.perf_counter()) - self._started) / 60
 
+    @property
+    def _unit(self) -> str:
+        return {"image": "images", "audio": "clips", "text": "texts"}[self.data.spec.kind]
+
     def _done(self) -> bool:
         late = self.max_minutes is not None and self.elapsed() >= self.max_minutes
         return late or self.trainer.steps >= self.total
@@ -111,7 +108,7 @@ class Loop:
         late = time.perf_counter() - since > 60 * self.checkpoint["minutes"]
         if (every and step % every == 0) or late:
             self._save(step)
-        if self.preview["every"] and step % self.preview["every"] == 0:
+        if self.preview_every and step % self.preview_every == 0:
             self._preview(step, stop)
         if self.evaluate_every and step % self.evaluate_every == 0:
             self._evaluate(step, stop)
@@ -123,7 +120,7 @@ class Loop:
         self.guard.read(step, line)
         if bar is not None:
             losses = {key.removesuffix("/loss"): f"{value:.3g}" for key, value in line.items() if key.endswith("/loss")}
-            bar.set_postfix({**losses, "images/s": f"{line['samples_per_second']:.0f}"}, refresh=False)
+            bar.set_postfix({**losses, f"{self._unit}/s": f"{line['samples_per_second']:.0f}"}, refresh=False)
 
     def _check(self) -> None:
         try:
@@ -143,41 +140,19 @@ class Loop:
             self._draw_preview(step)
 
     def _draw_preview(self, step: int) -> None:
-        if verb_of(self.trainer.model) is None or self.data.spec.kind != "image":
-            return
         with self.trainer.sampling() as model:
-            images, columns = self._samples(model) if isinstance(model, Samples) else self._examples(model)
-        if isinstance(self.trainer.model, Samples):
-            self.guard.look(step, torch.as_tensor(images))
-        name = f"samples/step-{step:08d}.png"
-        about = {"step": str(step), "config": checkpoints.as_json(self.meta)}
+            drawn = self.previews.draw(model)
+        if drawn is None:
+            return
         try:
-            page = save_grid(images, self.run.directory / name, columns=columns, metadata=about)
+            about = {"step": str(step), "config": checkpoints.as_json(self.meta)}
+            self.grid, page = self.previews.write(drawn, step, about)
         except OSError as error:
             tqdm.write(f"preview of step {step} not written: {error}", file=sys.stderr)
             return
-        self.grid = name
         self.recorder.picture(step, "samples", page)
-
-    def _samples(self, model: Any) -> tuple[torch.Tensor, int]:
-        """Return samples from the same noise each time, and the columns to show them in."""
-        n, classes = self.preview["n"], self.data.spec.classes
-        if model.conditional and classes <= n:
-            n = -(-n // classes) * classes  # whole rows of the classes
-        labels = torch.arange(n) % classes if model.conditional else None
-        with progress(model, "preview"):
-            images = draw(model, n, labels, seed=self.trainer.seed, device=self.trainer.device.torch)
-        return images, default_columns(n, classes if model.conditional else 1)
-
-    def _examples(self, model: Model) -> tuple[np.ndarray, int]:
-        """Return what the model makes of the same held-out data each time, and the columns to show it in."""
-        columns = default_columns(self.preview["n"])
-        x, labels = some_of(
-            self.pack, max(columns, self.preview["n"] // 3 // columns * columns), seed=self.trainer.seed
-        )
-        columns = min(columns, len(x))
-        rows = demonstration(model, x, labels, seed=self.trainer.seed, device=self.trainer.device.torch)
-        return stacked(rows, columns), columns
+        if drawn.samples is not None:
+            self.guard.look(step, drawn.samples)
 
     def _evaluate(self, step: int, stop: StopRequest) -> bool:
         """Write the figures, and keep the checkpoint where it is the best so far; False where a signal broke it off."""

@@ -24,6 +24,7 @@ from aigc_cli.guard import Guard, remedies, unaided
 from aigc_cli.interfaces import Model
 from aigc_cli.loop import Loop
 from aigc_cli.pictures.rows import verb_of
+from aigc_cli.previewing import Previews
 from aigc_cli.recorder import Recorder, open_board
 from aigc_cli.runs import Run
 from aigc_cli.stopping import StopRequest
@@ -82,10 +83,11 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
         board = open_board(directory / "tensorboard", first_step=first) if config["preview"]["tensorboard"] else None
         helping = remedies(config["model"])
         guard = Guard(directory, pack, newest=newest.step if newest else None, remedies=helping)
+        previews = Previews(pack, directory, n=config["preview"]["n"], seed=config["seed"], device=device.torch)
         loop = Loop(
-            trainer, data, pack, run, Recorder(run.log, board), meta, total, config["max_minutes"], config["log_every"],
-            config["preview"], config["checkpoint"], guard, evaluation, config["evaluate_every"], minutes=minutes,
-            newest=newest,
+            trainer, data, previews, run, Recorder(run.log, board), meta, total, config["max_minutes"],
+            config["log_every"], config["preview"]["every"], config["checkpoint"], guard, evaluation,
+            config["evaluate_every"], minutes=minutes, newest=newest,
         )  # fmt: skip
         _announce(composed, directory, pack, model, device, trainer.steps, total)
         return _train(loop, run, stop, at_end, config)

@@ -17,7 +17,7 @@ import yaml
 from aigc_cli.composing.compose import ELSEWHERE, VERBS, compose
 from aigc_cli.config import TABLES, bind, load, parameters
 from aigc_cli.errors import ConfigError
-from aigc_cli.interfaces import Classes, DataSpec
+from aigc_cli.interfaces import Classes, DataSpec, Sound
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 GROUPS = {  # folder -> table whose entries its presets name
@@ -38,6 +38,7 @@ OTHERS = ("pair", "recipe")  # these name no entry
 DIGITS = Classes(tuple("0123456789"))
 SPECS = [DataSpec("image", (channels, side, side), condition=DIGITS) for channels, side in ((1, 28), (1, 32), (3, 64))]
 SPECS.append(DataSpec("image", (3, 64, 64), condition=DataSpec("image", (3, 64, 64))))
+SPECS.append(DataSpec("audio", (1, 16384), 1 << 16, DIGITS, Sound(16_000, 16384)))
 
 
 def presets(group: str) -> list[str]:

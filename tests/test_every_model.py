@@ -26,7 +26,7 @@ from aigc_cli.composing.compose import compose
 from aigc_cli.composing.composition import configs_folder
 from aigc_cli.config import bind, load
 from aigc_cli.devices import Device
-from aigc_cli.interfaces import Batch, Classes, DataSpec, Model
+from aigc_cli.interfaces import Batch, Classes, DataSpec, Model, Sound
 from aigc_cli.models import MODELS
 from aigc_cli.trainer import Trainer
 from tests.narrow_vgg import style_files
@@ -69,6 +69,7 @@ TINY = {
     "super_resolution": ["model.network.width=8", "model.network.blocks=2"],
     "pix2pix": ["model.generator.width=4", "model.critic.width=4", "model.critic.halvings=2"],
     "fast_style": ["model.network.width=4", "model.network.blocks=1", "model.style_size=32"],
+    "wavegan": ["model.generator.width=4", "model.critic.width=4", "model.critic_steps=2"],
 }  # fmt: skip
 PARAMETERS = {
     "gan": 2.38e6, "dcgan": 6.34e6, "vae": 1.08e6, "vae_conv": 1.08e6, "ddpm": 35.7e6, "v_diffusion": 35.7e6,
@@ -77,11 +78,12 @@ PARAMETERS = {
     "autoencoder": 1.09e6, "autoencoder_conv": 1.08e6, "denoising_autoencoder": 1.09e6, "vqvae": 1.15e6,
     "vqvae_prior": 6.17e6, "super_resolution": 1.37e6, "pix2pix": 57.18e6, "fast_style": 1.68e6,
     "lsgan": 6.34e6, "wgan": 6.34e6, "wgan_gp": 6.34e6, "sngan": 6.34e6, "resnet_gan": 18.1e6, "stylegan2": 27.8e6,
-    "vae_gan": 8.19e6, "vae_map": 1.07e6,
+    "vae_gan": 8.19e6, "vae_map": 1.07e6, "wavegan": 36.5e6,
 }  # fmt: skip
 FIRST_STAGES = {"vqvae_prior": "vqvae", "latent_diffusion": "vqvae"}  # what a preset builds upon
 FROM_PAIRS = {"pix2pix"}  # presets whose data come with pictures
 SIZES = {"fast_style": 32}  # pixels a side, where 16 are too few
+SOUNDS = {"wavegan": 512}  # presets for sounds, and how many samples these have here
 CPU = torch.device("cpu")
 
 
@@ -96,10 +98,17 @@ def able(*methods: str) -> list[tuple[str, bool]]:
     return [case for case in CASES if any(hasattr(kinds[case[0]], method) for method in methods)]
 
 
-def spec_for(channels: int = 1, size: int = 16, preset: str = "") -> DataSpec:
-    shape = (channels, size, size)
-    condition = DataSpec("image", (3, size, size)) if preset in FROM_PAIRS else Classes(("zero", "one", "two"))
-    return DataSpec("image", shape, 256, condition)
+def spec_for(preset: str) -> DataSpec:
+    size, classes = SIZES.get(preset, 16), Classes(("zero", "one", "two"))
+    if preset in SOUNDS:
+        return DataSpec("audio", (1, SOUNDS[preset]), 1 << 16, classes, Sound(8_000, SOUNDS[preset]))
+    condition = DataSpec("image", (3, size, size)) if preset in FROM_PAIRS else classes
+    return DataSpec("image", (1, size, size), 256, condition)
+
+
+def stored(spec: DataSpec, n: int, generator: torch.Generator) -> torch.Tensor:
+    levels = (spec.lowest, spec.lowest + spec.levels)
+    return torch.randint(*levels, (n, *spec.shape), generator=generator, dtype=torch.int32).to(spec.dtype)
 
 
 @functools.cache
@@ -118,8 +127,7 @@ def composed(preset: str, conditional: bool = False, tiny: bool = True):
 
 def build(preset: str, conditional: bool = False) -> Model:
     torch.manual_seed(0)
-    spec = spec_for(size=SIZES.get(preset, 16), preset=preset)
-    model = bind("models", composed(preset, conditional)["model"], "model")(spec)
+    model = bind("models", composed(preset, conditional)["model"], "model")(spec_for(preset))
     if isinstance(model, Consults):
         model.consult()
     return model
@@ -136,12 +144,10 @@ def trainer_of(preset: str, conditional: bool = False, **changes) -> Trainer:
 
 
 def batch(step: int, size: int = 4, preset: str = "") -> Batch:
-    generator = torch.Generator().manual_seed(step)
-    side = SIZES.get(preset, 16)
-    x = torch.randint(256, (size, 1, side, side), generator=generator, dtype=torch.uint8)
-    if preset in FROM_PAIRS:
-        source = torch.randint(256, (size, 3, side, side), generator=generator, dtype=torch.uint8)
-        return Batch(x, source, torch.tensor(step))
+    generator, spec = torch.Generator().manual_seed(step), spec_for(preset)
+    x = stored(spec, size, generator)
+    if isinstance(spec.condition, DataSpec):
+        return Batch(x, stored(spec.condition, size, generator), torch.tensor(step))
     return Batch(x, torch.arange(size) % 3, torch.tensor(step))
 
 
@@ -188,9 +194,12 @@ def test_full_size_has_its_papers_parameters(preset):
     colour |= {preset: (3, 256, 256) for preset in ("pix2pix", "fast_style")}
     shape = (1, 32, 32) if preset == "gan" else colour.get(preset, (1, 32, 32))
     condition = DataSpec("image", shape) if preset in FROM_PAIRS else None
+    spec = DataSpec("image", shape, 256, condition)
+    if preset in SOUNDS:
+        spec = DataSpec("audio", (1, 16384), 1 << 16, sound=Sound(16_000, 16384))
     node = composed(preset, tiny=False)["model"]  # before the device is chosen: it may write files of tensors
     with torch.device("meta"):
-        model = bind("models", node, "model")(DataSpec("image", shape, 256, condition))
+        model = bind("models", node, "model")(spec)
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(PARAMETERS[preset], rel=0.02)
 
 
@@ -199,8 +208,8 @@ def test_samples_are_stored_integers(preset, conditional):
     model = shaken(build(preset, conditional).eval())
     assert isinstance(model, Samples)
     samples = model.sample(5, labels(model, 5), generator=torch.Generator().manual_seed(0))
-    assert samples.shape == (5, 1, 16, 16)
-    assert samples.dtype == torch.uint8
+    assert samples.shape == (5, *model.spec.shape)
+    assert samples.dtype == model.spec.dtype
     assert samples.float().std() > 0
 
 
@@ -239,7 +248,7 @@ def test_latents_render(preset, conditional):
     latent = model.latent(4, generator=torch.Generator().manual_seed(0))
     condition = labels(model, 4)
     images = model.render(latent, condition, generator=torch.Generator().manual_seed(1))
-    assert images.shape == (4, 1, 16, 16)
+    assert images.shape == (4, *model.spec.shape)
     assert torch.equal(images, model.render(latent, condition, generator=torch.Generator().manual_seed(1)))
 
 
@@ -247,7 +256,7 @@ def test_latents_render(preset, conditional):
 def test_reconstructions_have_the_inputs_shape(preset, conditional):
     model = build(preset, conditional).eval()
     assert isinstance(model, Reconstructs)
-    x = batch(0).x
+    x = batch(0, preset=preset).x
     again = model.reconstruct(x, labels(model, len(x)))
     assert again.shape == x.shape
     assert again.dtype == x.dtype
@@ -255,7 +264,7 @@ def test_reconstructions_have_the_inputs_shape(preset, conditional):
 
 @pytest.mark.parametrize(("preset", "conditional"), able("encode", "score"))
 def test_codes_and_scores_are_one_row_and_one_number_a_sample(preset, conditional):
-    model, x = build(preset, conditional).eval(), batch(0).x
+    model, x = build(preset, conditional).eval(), batch(0, preset=preset).x
     assert isinstance(model, Encodes | Scores)
     if isinstance(model, Encodes):
         codes = model.encode(x, labels(model, len(x)))

@@ -9,12 +9,14 @@ import torch
 
 from aigc_cli.composing.compose import compose
 from aigc_cli.guard import PATIENCE, Guard, remedies, variety
+from aigc_cli.interfaces import DataSpec
 
 
 class Pictures:
     """Stand for a pack: noise, 64 pictures held out."""
 
     counts = {"test": 64, "train": 0}  # noqa: RUF012
+    spec = DataSpec("image", (1, 8, 8))
 
     def split(self, name: str):
         assert name == "test"
@@ -31,11 +33,11 @@ def guard(tmp_path) -> Guard:
 
 
 def test_variety_is_the_distance_to_the_nearest_other():
-    assert variety(noise(1).expand(20, -1, -1, -1)) == pytest.approx(0, abs=0.1)
+    assert variety(noise(1).float().expand(20, -1, -1, -1)) == pytest.approx(0, abs=0.1)
     pairs = torch.cat([torch.full((2, 1, 4, 4), 100), torch.full((2, 1, 4, 4), 110)])
     pairs[1] += 4
     pairs[3] += 4
-    assert variety(pairs) == pytest.approx(4, abs=0.01)
+    assert variety(pairs.float()) == pytest.approx(4, abs=0.01)
 
 
 def test_a_critic_that_is_never_wrong_is_told_of_once(guard, capsys):

@@ -54,6 +54,10 @@ def _sound(spec: DataSpec) -> bool:
     sizes = all(type(size) is int and size > 0 for size in (*spec.shape, spec.levels)) and spec.levels <= 1 << 16
     named = all(isinstance(name, str) for name in spec.class_names) and spec.kind in ("image", "audio", "text")
     flat = spec.kind == "image" and len(spec.shape) != 3
+    if (sound := spec.sound) is not None:
+        sizes = sizes and type(sound.sample_rate) is int and 1_000 <= sound.sample_rate <= 192_000
+        sizes = sizes and type(sound.samples) is int and 0 < sound.samples <= LARGEST_SAMPLE
+        sizes = sizes and type(sound.bands) is int and 0 <= sound.bands <= 512
     return sizes and named and not flat and 0 < math.prod(spec.shape) <= LARGEST_SAMPLE
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Ge, Gt, Le
 
 from aigc_cli.pictures.opening import home_of, preset_of, probe, short, writing_at
-from aigc_cli.pictures.request import Request, plain_request
+from aigc_cli.pictures.request import Request, plain_request, settled
 
 if TYPE_CHECKING:
     from aigc_cli.checkpoints import Checkpoint
@@ -33,7 +33,7 @@ def sample(
     temperature: Annotated[float, Ge(0), Le(100)] | None,
     top_k: Annotated[int, Ge(1)] | None,
     grid: str | None,
-    format: Literal["png", "jpeg", "webp", "gif"] | None,
+    format: Literal["png", "jpeg", "webp", "gif", "wav", "flac"] | None,
     files: bool,
     start: str | None,
     mask: str | None,
@@ -54,7 +54,7 @@ def sample(
 def show(request: Request) -> Path:
     """Open the checkpoint, make the pictures that are asked for, write them and print where they lie."""
     from aigc_cli.checkpoints import resolve
-    from aigc_cli.checkpoints.restoring import restore
+    from aigc_cli.checkpoints.restoring import read_spec, restore
     from aigc_cli.devices import choose, explaining_memory, warn_of_slow_bf16
     from aigc_cli.pictures.gallery import Gallery
 
@@ -63,6 +63,7 @@ def show(request: Request) -> Path:
     device = chosen.torch
     warn_of_slow_bf16(chosen)
     checkpoint = resolve(request.ckpt)
+    request = settled(request, sounds=read_spec(checkpoint).sound is not None)
     target = _target(request, checkpoint)
     probe(target.parent)
     with explaining_memory(device, request.batch_size):

@@ -15,9 +15,20 @@ DATASETS: dict[str, str] = {
     "celeba": "aigc_cli.data.celeba:CelebA",
     "image_folder": "aigc_cli.data.image_folder:ImageFolder",
     "picture_pairs": "aigc_cli.data.picture_pairs:PicturePairs",
+    "tones": "aigc_cli.data.tones:Tones",
+    "spoken_digits": "aigc_cli.data.spoken_digits:SpokenDigits",
+    "speech_commands": "aigc_cli.data.speech_commands:SpeechCommands",
+    "audio_folder": "aigc_cli.data.audio_folder:AudioFolder",
 }
 
-WELL_KNOWN = ("mnist", "fashion_mnist", "cifar10", "celeba")  # whose name says what they hold, wherever they lie
+WELL_KNOWN = (
+    "mnist",
+    "fashion_mnist",
+    "cifar10",
+    "celeba",
+    "spoken_digits",
+    "speech_commands",
+)  # whose name says what they hold, wherever they lie
 
 AUGMENTS: dict[str, str] = {
     "flip": "aigc_cli.data.augment:flip",

@@ -1,23 +1,23 @@
-"""Fetch a known data set through torchvision; where that fails, say which files to put where."""
+"""Fetch a known data set through torchvision or torchaudio; where that fails, say which files to put where."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 from pathlib import Path
 
 from aigc_cli.errors import DataError
 
 
-def download(name: str, root: str, by_hand: str) -> None:
-    """Download torchvision's data set of this name into root; DataError tells the way without a network."""
+def download(name: str, root: str, by_hand: str, library: str = "torchvision") -> None:
+    """Download a library's data set of this name into root; DataError tells the way without a network."""
     place = Path(root).expanduser()
     created = [folder for folder in (place / name / "raw", place / name, place, *place.parents) if not folder.exists()]
     print(f"aigc: {name} is not in '{root}': downloading it.", file=sys.stderr)
     try:
-        from torchvision import datasets
-
-        getattr(datasets, name)(str(place), download=True)
+        place.mkdir(parents=True, exist_ok=True)  # torchaudio makes none
+        getattr(importlib.import_module(f"{library}.datasets"), name)(str(place), download=True)
     except (ImportError, OSError, RuntimeError, ValueError, EOFError) as error:  # torchvision's own are RuntimeErrors
         for folder in created:  # a mistyped root is not to stay behind as an empty folder
             with contextlib.suppress(OSError):

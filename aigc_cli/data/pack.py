@@ -161,6 +161,8 @@ def _packed(source: Source, path: Path, fingerprint: str, settings: Mapping[str,
         _into_place(folder, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    for note in contents.notes:
+        print(f"aigc: {note}", file=sys.stderr)
     if done.rejected:
         print(f"aigc: {len(done.rejected)} files cannot be used: {path / 'rejected.jsonl'}.", file=sys.stderr)
     return Pack(spec, path, done.counts, len(done.rejected), fingerprint, contents.ignored, fresh=True)

@@ -209,6 +209,7 @@ _decoder: Decoder | None = None  # a worker's own
 
 def _start_worker(source: Source, arrays: Mapping[str, Rows]) -> None:
     global _decoder
+    os.environ["OMP_NUM_THREADS"] = "1"  # for a source that will need torch: there are as many of us as cores
     _decoder = Decoder(source, arrays)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends us
     threading.Thread(target=_die_with_parent, daemon=True).start()

@@ -42,6 +42,7 @@ class Contents:
     splits: dict[str, Split]
     ignored: int = 0  # files that are no pictures by name and content: counted, never an error
     rejected: list[tuple[str, str]] = field(default_factory=list)  # (path, reason), known before any decoding
+    notes: list[str] = field(default_factory=list)  # what the user should know of how they are packed
 
 
 class Source(Protocol):

@@ -18,7 +18,7 @@ from aigc_cli.errors import ConfigError
 from aigc_cli.files import atomic_write, file_digest
 from aigc_cli.interfaces import DataSpec
 
-VERSION = 1  # raised when the network or its training changes, so that old figures are not compared with new ones
+VERSION = 2  # raised when the network or its training changes, so that old figures are not compared with new ones
 WIDTHS = (32, 64, 128)
 BATCH, EPOCHS, FEWEST_STEPS, MOST_STEPS = 128, 4, 600, 4000
 RATE = 4e-3
@@ -31,7 +31,9 @@ class Classifier(nn.Module):
         super().__init__()
         self.spec = spec
         channels, side, layers = spec.shape[0], max(spec.shape[1:]), []
-        widths = [*WIDTHS, *[WIDTHS[-1]] * max(0, (side // 64).bit_length())]  # larger pictures are halved more often
+        larger = max(0, (side // 64).bit_length())
+        widths = [*WIDTHS, *[WIDTHS[-1]] * larger]  # larger pictures are halved more often, the largest before all else
+        layers += [nn.AvgPool2d(2, ceil_mode=True)] * (larger - 1)
         for index, width in enumerate(widths):
             layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
             layers += [nn.MaxPool2d(2, ceil_mode=True)] if index < len(widths) - 1 else []

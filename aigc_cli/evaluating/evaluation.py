@@ -22,6 +22,7 @@ from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES, OF_MODEL, OF_S
 from aigc_cli.evaluating.restoration import restoration, restores
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import Model
+from aigc_cli.sounds.seen import as_seen, seen_pack
 
 NEIGHBOURS = 500  # samples whose nearest training data are looked for
 LIKELY = 1000  # held-out data whose likelihood is bounded
@@ -62,10 +63,11 @@ class Evaluator:
     """Compare with one split of a pack; what it needs of the real data is opened on first use."""
 
     def __init__(self, pack: Pack, wishes: Wishes, device: torch.device) -> None:
-        self.pack, self.wishes, self.device = pack, wishes, device
+        self.given, self.wishes, self.device = pack, wishes, device
+        self._refuse_the_impossible(pack)
+        self.pack = seen_pack(pack)  # what samples are compared with
         self.folder = pack.path.with_name(f"{pack.path.name}.evaluation")
-        self._refuse_the_impossible()
-        self.real, self.labels = pack.split(wishes.split)
+        self.real, self.labels = self.pack.split(wishes.split)
         self._features: dict[str, Features] = {}
         self._seen: dict[str, tuple[Tensor, Tensor | None]] = {}  # of the samples that are being measured
 
@@ -78,8 +80,9 @@ class Evaluator:
         return self
 
     def of_samples(self, samples: Tensor, asked: Tensor | None = None) -> Figures:
-        """Measure stored pictures (N, *shape), on the CPU; asked: the labels (N,) that they were to show."""
+        """Measure stored samples (N, *shape), on the CPU; asked: the labels (N,) that they were to show."""
         wishes, found = self.wishes.metrics, Figures()
+        samples = as_seen(samples, self.given.spec)
         self._seen.clear()
         if set(wishes) & set(OF_FEATURES):
             self._compare_features(samples, found)
@@ -106,9 +109,10 @@ class Evaluator:
         from tqdm import tqdm
 
         parts = np.array_split(chosen, math.ceil(len(chosen) / self.wishes.batch_size))
+        real, labels = self.given.split(self.wishes.split)
         for part in tqdm(parts, desc="held-out data", leave=False, disable=None, dynamic_ncols=True):
-            labels = None if self.labels is None else torch.from_numpy(self.labels[part]).to(self.device)
-            yield torch.from_numpy(np.array(self.real[part])).to(self.device), labels
+            told = None if labels is None else torch.from_numpy(labels[part]).to(self.device)
+            yield torch.from_numpy(np.array(real[part])).to(self.device), told
 
     def _likelihood(self, model: Bounds) -> dict[str, float]:
         """Bound the likelihood of held-out data, in nats a sample and bits a dimension."""
@@ -119,7 +123,7 @@ class Evaluator:
             for x, labels in self._held_out(chosen):
                 for name, nats in model.bounds(x, labels, draws=self.wishes.draws).items():
                     sums[name] = sums.get(name, 0.0) + float(nats.cpu().double().sum())
-        dimensions = math.prod(self.pack.spec.shape)
+        dimensions = math.prod(self.given.spec.shape)
         values = {}
         for name, total in sums.items():
             values[name] = total / len(chosen)
@@ -207,11 +211,12 @@ class Evaluator:
         """Return the indices of n of the split's samples, by the seed."""
         return np.sort(np.random.default_rng(self.wishes.seed).permutation(len(self.real))[:n])
 
-    def _refuse_the_impossible(self) -> None:
-        spec = self.pack.spec
-        if spec.kind != "image" or len(spec.shape) != 3 or min(spec.shape[1:]) < 4:
-            raise ConfigError(f"data: given {spec.kind} {spec.shape}; pictures of 4x4 or more can be measured.")
-        wishes, labelled, held_out = self.wishes, self.pack.spec.classes, self.pack.counts[self.wishes.split]
+    def _refuse_the_impossible(self, pack: Pack) -> None:
+        spec = pack.spec
+        if not spec.sound and (spec.kind != "image" or len(spec.shape) != 3 or min(spec.shape[1:]) < 4):
+            allowed = "pictures of 4x4 or more and sounds can be measured"
+            raise ConfigError(f"data: given {spec.kind} {spec.shape}; {allowed}.")
+        wishes, labelled, held_out = self.wishes, spec.classes, pack.counts[self.wishes.split]
         for group in wishes.metrics:
             if group in OF_CLASSES and not labelled:
                 raise ConfigError(f"metrics: {group} needs labels, which these data have not. Leave {group} out.")

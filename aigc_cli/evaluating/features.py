@@ -43,6 +43,8 @@ def open_features(name: str, weights: str | None, pack: Pack, folder: Path, devi
     if name == "classifier":
         model, digest = classifier(pack, folder, device)
         return Features(name, f"classifier-{digest}", model)
+    if name == "inception" and pack.spec.sound:
+        raise ConfigError("features: inception is for pictures, given sounds. Type features=classifier or pixels.")
     if name == "inception":
         network, key = inception(weights, device)
         return Features(name, key, lambda stored: (network(as_colour(stored, pack.spec))[0], None))

@@ -30,7 +30,7 @@ from aigc_cli.pictures.previews import (
 )
 from aigc_cli.pictures.request import FLAGS, Request, switch
 from aigc_cli.pictures.revisions import revised
-from aigc_cli.pictures.rows import shown, verb_of
+from aigc_cli.pictures.rows import showable, shown, size_shown, verb_of
 from aigc_cli.randomness import mix
 
 ABILITIES = {"samples": Samples, "revisions": Revises, "walk": Renders, "manifold": Renders}
@@ -38,6 +38,7 @@ LACKS = {
     "walk": "has no latents to walk between", "manifold": "has no latents to walk between",
     "revisions": "begins with no picture (diffusion does)",
 }  # fmt: skip
+ON_SHEET = 100  # sounds, at most
 MOST_PIXELS = 1 << 28  # of all frames together: a grid of 16,384 x 16,384, or some 700 MB of colour in memory
 
 
@@ -102,6 +103,9 @@ class Gallery:
         return self._counted(chunks, math.ceil(self.n / request.batch_size))
 
     def _write_files(self, folder: Path, metadata: Mapping[str, str]) -> None:
+        if self.spec.sound:
+            self._write_sounds(folder, metadata)
+            return
         number = 0
         for chunk in self._chunks():
             for picture in shown(chunk, self.spec):
@@ -109,6 +113,21 @@ class Gallery:
                 path = folder / f"{number:05d}{label}.{self.request.format}"
                 save_image(grid(picture[None], scale=1), path, metadata=metadata)
                 number += 1
+
+    def _write_sounds(self, folder: Path, metadata: Mapping[str, str]) -> None:
+        """Write a file for each sound, and a sheet of the first of them."""
+        from aigc_cli.sounds.waveforms import write_sounds
+
+        sheet, number = [], 0
+        for chunk in self._chunks():
+            labels = None if not self.chosen else self._condition(number + len(chunk))
+            names = None if labels is None else [self.spec.class_names[label] for label in labels[number:]]
+            write_sounds(chunk, self.spec, folder, format=self.request.format, names=names, first=number)
+            sheet += [shown(chunk[: max(0, ON_SHEET - number)], self.spec)] if number < ON_SHEET else []
+            number += len(chunk)
+        pictures = np.concatenate(sheet)
+        columns = min(self.columns, len(pictures)) if number <= ON_SHEET else default_columns(len(pictures))
+        save_image(grid(pictures, columns), folder / "sheet.png", metadata=metadata)
 
     def _walk(self) -> list[np.ndarray]:
         condition, batch = self._condition(self.n), self.request.batch_size
@@ -161,9 +180,11 @@ class Gallery:
 
     def _refuse_what_the_model_cannot(self) -> None:
         kind, flag = self.request.kind, FLAGS.get(self.request.kind)
-        if self.spec.kind != "image" or len(self.spec.shape) != 3 or self.spec.shape[0] not in (1, 3):
+        if not showable(self.spec):
             given = f"a model of {self.spec.kind} {self.spec.shape}"
-            raise ConfigError(f"ckpt: {given}; aigc sample shows pictures of 1 or 3 channels.")
+            raise ConfigError(f"ckpt: {given}; aigc sample shows pictures of 1 or 3 channels, and sounds.")
+        if kind == "revisions" and self.spec.sound:
+            raise ConfigError("start: it is for models of pictures, and this one makes sounds. Leave start out.")
         if not isinstance(self.model, ABILITIES[kind]):
             able, model = isinstance(self.model, Samples), cast("Model", self.model)
             lacks = LACKS[kind] if able else "draws no samples"
@@ -181,7 +202,7 @@ class Gallery:
     def _refuse_absurd_sizes(self) -> None:
         if self.request.files:
             return
-        _, height, width = self.spec.shape
+        height, width = size_shown(self.spec)
         width, height = grid_size(self.n, height, width, self.columns)
         frames = self.request.frames if self.request.kind == "walk" else 1
         side = LONGEST_SIDE[FORMATS[self.request.format]]

@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ SETTINGS = ("steps", "spacing", "guidance", "eta", "sampler", "truncation", "tem
 REVISING = ("start", "mask", "strength", "resample")
 # What a file's name says where it was typed.
 NAMED = ("n", "grid", "seed", "label", *SETTINGS, "frames", "batch_size", "precision", *REVISING)
-STILL, MOVING = ("png", "jpeg", "webp"), ("webp", "gif")
+STILL, MOVING, HEARD = ("png", "jpeg", "webp"), ("webp", "gif"), ("wav", "flac")
 LONGEST_GRID = 1000  # rows or columns
 LONGEST_SLUG = 80  # characters; a longer one is cut and gets a hash
 
@@ -36,7 +36,7 @@ class Request:
     seed: int
     labels: tuple[int | str, ...]  # as typed; empty: all classes in turn
     columns: int | None
-    format: str
+    format: str  # nothing: not typed, so that it follows from what the model makes
     files: bool
     frames: int
     output: Path | None
@@ -147,9 +147,9 @@ def _grid(grid: str | None, mistakes: list[str]) -> tuple[int, int]:
 
 
 def _format(kind: str, config: Mapping[str, Any], mistakes: list[str]) -> str:
-    """Return the format that is asked for by name or by the output's suffix, or the default of the kind."""
+    """Return the format that is asked for by name or by the output's suffix, or nothing."""
     format, output = config["format"], Path(config["output"] or "").expanduser()
-    allowed = MOVING if kind == "walk" else STILL
+    allowed = MOVING if kind == "walk" else STILL if kind != "samples" else (*STILL, *HEARD)
     what = "a walk is an animation" if kind == "walk" else "only a walk moves"
     suffix = "" if output.is_dir() else output.suffix[1:].lower().replace("jpg", "jpeg")
     if suffix and config["files"]:
@@ -162,7 +162,25 @@ def _format(kind: str, config: Mapping[str, Any], mistakes: list[str]) -> str:
     if format and format not in allowed:
         hint = " Type interpolate=true for an animation." if format == "gif" else ""
         mistakes.append(f"format: given {format}, allowed: {', '.join(allowed)} ({what}).{hint}")
-    return format or suffix or allowed[0]
+    return format or suffix
+
+
+def settled(request: Request, *, sounds: bool) -> Request:
+    """Return the request with the format that suits what the model makes; ConfigError where another was typed.
+
+    sounds: whether that is sounds, which are written as files in a folder, with a sheet of them.
+    """
+    heard = sounds and request.kind == "samples"
+    allowed = HEARD if heard else MOVING if request.kind == "walk" else STILL
+    if request.format and request.format not in allowed:
+        makes = "sounds (a sheet of them is written beside)" if heard else "pictures"
+        raise ConfigError(
+            f"format: given {request.format}, but this model makes {makes}. Allowed: {', '.join(allowed)}."
+        )
+    if heard and request.output and request.output.suffix:
+        raise ConfigError(f"output: given {request.output}, but sounds are files in a folder. Type a name without "
+                          f"{request.output.suffix}, and format={request.format or HEARD[0]}.")  # fmt: skip
+    return replace(request, format=request.format or allowed[0], files=request.files or heard)
 
 
 def _slug(typed: dict[str, Any]) -> str:

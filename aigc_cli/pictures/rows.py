@@ -73,8 +73,26 @@ def shown_rows(parts: Sequence[Tensor], model: Model) -> Pictures:
     return np.concatenate([shown(part, model.spec) for part in parts])
 
 
+def showable(spec: DataSpec) -> bool:
+    """Tell whether `shown` can make pictures of such data: those of 1 or 3 channels, and sounds."""
+    return spec.sound is not None or (spec.kind == "image" and len(spec.shape) == 3 and spec.shape[0] in (1, 3))
+
+
+def size_shown(spec: DataSpec) -> tuple[int, int]:
+    """Return the height and width in pixels of the pictures that `shown` makes."""
+    if spec.sound:
+        from aigc_cli.sounds.sheets import GAP, SPECTROGRAM, WAVE, WIDTH
+
+        return WAVE + GAP + SPECTROGRAM, WIDTH
+    return spec.shape[1], spec.shape[2]
+
+
 def shown(stored: Tensor, spec: DataSpec) -> Pictures:
-    """Return stored integers as uint8 pictures from black to white."""
+    """Return stored integers as uint8 pictures from black to white; of sounds their waves and spectrograms."""
+    if spec.sound:
+        from aigc_cli.sounds.sheets import tiles
+
+        return tiles(stored, spec)
     array = stored.cpu().numpy()
     if spec.levels == 256:
         return array

@@ -1,0 +1,92 @@
+"""Your own sounds: any folder, nested as you like."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from aigc_cli.data.folders import File, existing_folder, list_files, shown, split_by_hash
+from aigc_cli.data.recordings import Cut, contents_of, reader_of
+from aigc_cli.data.sound import Bands, Clips, SampleRate, Seconds, View
+from aigc_cli.data.source import OUTSIDE, Contents, Reader, digest
+from aigc_cli.errors import DataError
+from aigc_cli.sounds.reading import KINDS, SUFFIXES
+
+
+class AudioFolder:
+    """Recordings of a folder, resampled to one rate and cut to one length; sub-folders may be classes."""
+
+    name: ClassVar[str] = "audio_folder"
+    parallel: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        seconds: Seconds,
+        sample_rate: SampleRate,
+        channels: Literal[1, 2],
+        cut: Cut,
+        trim: bool,
+        labels: bool,
+        features: View,
+        bands: Bands,
+        mu_law: bool,
+    ) -> None:
+        self.root, self.labels, self.trim = root, labels, trim
+        self.cut: Cut = cut
+        self.clips = Clips(seconds, sample_rate, features, bands, mu_law, channels)
+        if trim and cut == "windows":
+            raise DataError("data.trim: given true, but windows are cut from whole recordings. Type data.cut=first.")
+
+    @functools.cached_property
+    def files(self) -> list[File]:
+        """List the files below the root."""
+        return list_files(existing_folder(self.root))
+
+    @functools.cached_property
+    def recordings(self) -> list[str]:
+        """List those that are sounds by name; with labels only those in sub-folders."""
+        found = [path for path, _, _ in self.files if path.lower().endswith(SUFFIXES)]
+        if not found:
+            raise DataError(f"data.root: no sounds ({KINDS}) among the {len(self.files)} files of '{self.root}'.")
+        inside = [path for path in found if "/" in path]
+        if self.labels and not inside:
+            raise DataError(f"data.labels: '{self.root}' has no sub-folders to be classes. Type data.labels=false.")
+        return found
+
+    @functools.cached_property
+    def classes(self) -> list[str] | None:
+        """List the sub-folders of sounds, where they are labels."""
+        return sorted({path.partition("/")[0] for path in self.recordings if "/" in path}) if self.labels else None
+
+    def fingerprint(self) -> str:
+        """Return a digest of the settings and of the files' names, sizes and times."""
+        settings = {**self.clips.settings, "labels": self.labels, "cut": self.cut, "trim": self.trim}
+        return digest(self.name, settings, self.files)
+
+    def spec(self) -> dict[str, Any]:
+        """Describe a clip; its sub-folder may be its label."""
+        return self.clips.spec([shown(each) for each in self.classes] if self.classes is not None else None)
+
+    def contents(self) -> Contents:
+        """List the clips; the recordings that 5 % of them are from are held out."""
+        root, paths, outside = existing_folder(self.root), self.recordings, []
+        if self.classes is not None:
+            outside = [(path, OUTSIDE) for path in paths if "/" not in path]
+            paths = [path for path in paths if "/" in path]
+        index = {name: label for label, name in enumerate(self.classes or ())}
+        labels = {path: index[path.partition("/")[0]] for path in paths} if index else None
+        ignored = len(self.files) - len(self.recordings)
+        found = contents_of(root, split_by_hash(paths), labels, self.clips, self.cut, ignored, self.trim)
+        found.rejected[:0] = outside
+        return found
+
+    def reader(self, split: str) -> Reader:
+        """Return the function that decodes a clip."""
+        return reader_of(Path(self.root).expanduser(), self.clips, self.trim)
+
+    def __getstate__(self) -> dict:
+        """Leave the list of files behind: worker processes are told what to read."""
+        return {key: value for key, value in self.__dict__.items() if key not in ("files", "recordings")}

@@ -1,0 +1,23 @@
+"""Mu-law: 256 levels that lie closer where it is quiet (ITU-T G.711, in the smooth form of arXiv:1609.03499)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVELS = 256
+MU = LEVELS - 1
+
+
+def compress(wave: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Map amplitudes in [-1, 1] to levels 0 to 255."""
+    bent = np.sign(wave) * np.log1p(MU * np.abs(wave)) / math.log1p(MU)
+    return np.round((bent + 1) * (MU / 2)).astype(np.uint8)
+
+
+def amplitudes() -> NDArray[np.float32]:
+    """Return the amplitude of each level: (256,), in [-1, 1]."""
+    bent = np.arange(LEVELS, dtype=np.float64) * (2 / MU) - 1
+    return (np.sign(bent) * np.expm1(np.abs(bent) * math.log1p(MU)) / MU).astype(np.float32)

@@ -1,0 +1,91 @@
+"""Read sound files of any rate as clips of one. Runs in worker processes: torch is imported only to resample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aigc_cli.data.source import Rejected
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff")
+KINDS = "WAV, FLAC, OGG, Opus, MP3, AIFF"
+RATES = range(1_000, 768_001)  # Hz that a file may claim
+SILENCE = 0.01  # of the loudest: 40 dB below it
+
+
+@dataclass(frozen=True)
+class Head:
+    """Say what a file's head says of it."""
+
+    frames: int
+    sample_rate: int  # Hz
+
+    def samples_at(self, sample_rate: int) -> int:
+        """Count the samples that the file has at another rate."""
+        return round(self.frames * sample_rate / self.sample_rate)
+
+
+def read_head(file: Path) -> Head:
+    """Read a file's head only; Rejected says why not."""
+    about = _opened("info", file)
+    if about.samplerate not in RATES:
+        raise Rejected(f"a rate of {about.samplerate} Hz")
+    if about.frames <= 0:
+        raise Rejected("a sound file without any sound")
+    return Head(about.frames, about.samplerate)
+
+
+def read_clip(
+    file: Path, sample_rate: int, samples: int, channels: int, *, begin: int = 0, trim: bool = False
+) -> NDArray[np.float32]:
+    """Return (channels, samples) from sample `begin` of the new rate on, silence at the end; Rejected says why not.
+
+    trim: leave out what is 40 dB below the loudest before the first and after the last that is louder.
+    """
+    head = read_head(file)
+    first = begin * head.sample_rate // sample_rate
+    wanted = -1 if trim else -(-samples * head.sample_rate // sample_rate)
+    wave, _ = _opened("read", file, start=min(first, head.frames), frames=wanted, dtype="float32", always_2d=True)
+    expected = head.frames - first if trim else min(wanted, head.frames - first)
+    if len(wave) < expected:
+        raise Rejected(f"cut off: {first + len(wave):,} of {head.frames:,} samples are there")
+    if not np.isfinite(wave).all():
+        raise Rejected("values that are not finite")
+    wave = _with_channels(wave, channels)
+    if trim:
+        loud = np.flatnonzero(np.abs(wave).max(0) > SILENCE * np.abs(wave).max())
+        wave = wave[:, loud[0] : loud[-1] + 1] if len(loud) else wave[:, :0]
+    if head.sample_rate != sample_rate:
+        wave = _resampled(wave[:, : -(-samples * head.sample_rate // sample_rate)], head.sample_rate, sample_rate)
+    wave = np.clip(wave[:, :samples], -1, 1)
+    return np.pad(wave, ((0, 0), (0, samples - wave.shape[1])))
+
+
+def _opened(function: str, file: Path, **settings: Any) -> Any:
+    import soundfile
+
+    try:
+        return getattr(soundfile, function)(str(file), **settings)
+    except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError, TypeError) as error:
+        if not file.stat().st_size:
+            raise Rejected("an empty file") from None
+        reason = str(error).rpartition(": ")[2].rstrip(".") or type(error).__name__
+        raise Rejected(f"no sound that can be read ({reason[:120]})") from None
+
+
+def _with_channels(wave: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    """Return (channels, T) of (T, C): mixed down to one, or the first two; one is repeated."""
+    if channels == 1:
+        return wave.mean(1, dtype=np.float32)[None]
+    return np.repeat(wave, channels, axis=1).T if wave.shape[1] == 1 else wave[:, :channels].T
+
+
+def _resampled(wave: NDArray[np.float32], old: int, new: int) -> NDArray[np.float32]:
+    import torch
+    from torchaudio.functional import resample
+
+    return resample(torch.from_numpy(np.ascontiguousarray(wave)), old, new).numpy()

@@ -1,0 +1,47 @@
+"""Draw sounds: the wave above its spectrogram, as pictures that a grid can hold."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from aigc_cli.interfaces import DataSpec
+from aigc_cli.sounds.spectrogram import log_mel
+from aigc_cli.sounds.waveforms import waves
+
+WIDTH, WAVE, SPECTROGRAM, GAP = 160, 32, 64, 2  # pixels
+INK, PAPER = (94, 201, 160), (16, 16, 20)
+# From silence to full scale, evenly spaced: dark blue, purple, red, orange, pale yellow.
+COLOURS = np.array([(2, 2, 12), (60, 15, 110), (150, 40, 110), (225, 80, 60), (250, 165, 30), (252, 250, 190)], float)
+
+
+def tiles(stored: Tensor, spec: DataSpec) -> NDArray[np.uint8]:
+    """Return pictures of stored sounds: (N, 3, 98, 160). Channels of a sound are drawn as one, their mean."""
+    assert spec.sound, "only sounds are drawn"
+    mono = waves(stored, spec).mean(1)
+    heat = log_mel(mono, spec.sound.sample_rate).flip(1)  # the lowest band at the bottom
+    heat = F.interpolate(heat[:, None], (SPECTROGRAM, WIDTH), mode="bilinear", align_corners=False)[:, 0]
+    drawn = np.concatenate([_outlines(mono), np.zeros((len(mono), GAP, WIDTH, 3)), coloured(heat.numpy())], axis=1)
+    return np.ascontiguousarray(drawn.astype(np.uint8).transpose(0, 3, 1, 2))
+
+
+def coloured(heat: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Map values in [-1, 1] of any shape to colours (..., 3), 0 to 255."""
+    place = (np.clip(heat, -1, 1) + 1) / 2 * (len(COLOURS) - 1)
+    below = np.minimum(place.astype(int), len(COLOURS) - 2)
+    share = (place - below)[..., None]
+    return COLOURS[below] * (1 - share) + COLOURS[below + 1] * share
+
+
+def _outlines(mono: Tensor) -> NDArray[np.float64]:
+    """Draw from the lowest to the highest value of each column of time: (N, 32, 160, 3)."""
+    longer = F.interpolate(mono[:, None], -(-mono.shape[1] // WIDTH) * WIDTH, mode="nearest")[:, 0]
+    columns = longer.unflatten(1, (WIDTH, -1))
+    middle = (WAVE - 1) / 2
+    top = (middle * (1 - columns.amax(2))).round().numpy()[:, None]
+    bottom = (middle * (1 - columns.amin(2))).round().numpy()[:, None]
+    rows = np.arange(WAVE)[None, :, None]
+    inked = (rows >= top) & (rows <= bottom)
+    return np.where(inked[..., None], np.array(INK, float), np.array(PAPER, float))

@@ -1,0 +1,287 @@
+"""Sounds: spectrograms and back, levels, clips from files of any kind, sheets, and what is said of bad ones."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from aigc_cli.cli import main
+from aigc_cli.data.pack import open_data
+from aigc_cli.data.sound import Clips
+from aigc_cli.data.source import Rejected
+from aigc_cli.data.tones import NOTES, pluck
+from aigc_cli.interfaces import DataSpec, Sound
+from aigc_cli.sounds.companding import amplitudes, compress
+from aigc_cli.sounds.notes import frequency_of
+from aigc_cli.sounds.reading import read_clip
+from aigc_cli.sounds.seen import as_seen, seen_pack, seen_spec
+from aigc_cli.sounds.sheets import tiles
+from aigc_cli.sounds.spectrogram import from_log_mel, log_mel
+from aigc_cli.sounds.waveforms import waves, write_sound, write_sounds
+
+RATE = 8_000
+PIPELINE = {"cache": "cache", "workers": 0, "max_bad": 0.01, "augment": []}
+CLIPS = {"seconds": 0.128, "sample_rate": RATE, "features": "wave", "bands": 32, "mu_law": False}
+WAVES = DataSpec("audio", (1, 1024), 1 << 16, sound=Sound(RATE, 1024))
+
+
+def sine(frequency: float, seconds: float, rate: int = RATE, loudness: float = 0.5) -> np.ndarray:
+    return (loudness * np.sin(2 * math.pi * frequency * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_sixteen_bits_survive_encoding():
+    stored = torch.tensor([[-32768, -1, 0, 1, 32767]], dtype=torch.int16)
+    signal = WAVES.encode(stored)
+    assert signal[0, 0] == -1
+    assert signal[0, -1] == 1
+    assert torch.equal(WAVES.decode(signal), stored)
+    assert DataSpec.from_dict(WAVES.to_dict()) == WAVES
+
+
+def test_mu_law_keeps_quiet_sounds():
+    wave = sine(200, 0.1, loudness=0.01)
+    back = amplitudes()[compress(wave)]
+    assert np.abs(back - wave).max() < 3e-4  # a linear scale of 256 levels has steps of 8e-3
+    assert compress(np.array([-1, 0, 1], np.float32)).tolist() == [0, 128, 255]
+    assert np.all(np.diff(amplitudes()) > 0)
+
+
+def test_a_sine_of_full_scale_is_the_loudest_and_lies_where_it_should():
+    heat = log_mel(torch.from_numpy(sine(1000, 1.0, loudness=1.0)), RATE)
+    assert heat.shape == (64, RATE // 64)
+    assert heat.max() == pytest.approx(1, abs=0.05)
+    mel = 2595 * math.log10(1 + 1000 / 700)
+    highest = 2595 * math.log10(1 + RATE / 2 / 700)
+    assert int(heat[:, 60].argmax()) == pytest.approx(mel / highest * 65 - 1, abs=1)
+    assert log_mel(torch.zeros(RATE), RATE).max() == -1
+
+
+def test_a_spectrogram_is_heard_again():
+    """Griffin and Lim's wave has nearly the spectrogram it is made from; its pitch is the note's."""
+    wave = torch.from_numpy(pluck(440.0, 8192, RATE, np.random.default_rng(0)))
+    heat = log_mel(wave, RATE)
+    again = log_mel(from_log_mel(heat, RATE, 8192), RATE)
+    assert (again - heat)[heat > 0].abs().mean() < 0.05  # 2 dB, where it is louder than -40 dB
+    spectrum = torch.fft.rfft(from_log_mel(heat, RATE, 8192)).abs()
+    loudest = float(spectrum.argmax()) * RATE / 8192
+    assert loudest / 440 == pytest.approx(round(loudest / 440), abs=0.02)
+
+
+@pytest.mark.parametrize(("suffix", "rate", "channels"), [("wav", 8000, 1), ("flac", 16000, 2), ("ogg", 44100, 1),
+                                                         ("mp3", 22050, 2), ("aiff", 8000, 2)])  # fmt: skip
+def test_files_of_every_kind_become_clips(place, suffix, rate, channels):
+    wave = sine(440, 0.5, rate)
+    soundfile.write(place / f"a.{suffix}", np.stack([wave] * channels, axis=1), rate)
+    clip = read_clip(place / f"a.{suffix}", RATE, 2048, 1)
+    assert clip.shape == (1, 2048)
+    loudest = np.abs(np.fft.rfft(clip[0, 512:1536])).argmax()
+    assert loudest * RATE / 1024 == pytest.approx(440, abs=8)
+    assert read_clip(place / f"a.{suffix}", RATE, 2048, 2).shape == (2, 2048)
+
+
+def test_short_clips_are_filled_with_silence_and_silence_is_trimmed(place):
+    wave = np.concatenate([np.zeros(400), sine(440, 0.05), np.zeros(400)])
+    soundfile.write(place / "a.wav", wave, RATE)
+    assert not read_clip(place / "a.wav", RATE, 2048, 1)[0, len(wave) :].any()
+    trimmed = read_clip(place / "a.wav", RATE, 2048, 1, trim=True)
+    assert np.abs(trimmed[0, :10]).max() > 0.01
+    assert np.abs(trimmed[0, 401:]).max() == 0
+
+
+def broken(place: Path) -> dict[str, str]:
+    soundfile.write(place / "whole.wav", sine(440, 0.5), RATE)
+    data = (place / "whole.wav").read_bytes()
+    files = {"empty.wav": b"", "text.wav": b"no sound at all, but words", "head.wav": data[:44]}
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+    soundfile.write(place / "nan.wav", np.array([0.1, math.nan, 0.1], np.float32), RATE, subtype="FLOAT")
+    return {"empty.wav": "an empty file", "text.wav": "no sound that can be read", "head.wav": "without any sound",
+            "nan.wav": "not finite"}  # fmt: skip
+
+
+def test_bad_files_say_what_is_wrong(place):
+    for name, said in broken(place).items():
+        with pytest.raises(Rejected, match=said):
+            read_clip(place / name, RATE, 1024, 1)
+
+
+def folder_of(place: Path, **changes: object) -> dict[str, object]:
+    node = {"name": "audio_folder", "root": str(place / "sounds"), "channels": 1, "cut": "first", "trim": False,
+            "labels": False}  # fmt: skip
+    return {**node, **CLIPS, **PIPELINE, **changes}
+
+
+def write_folder(place: Path, count: int = 6) -> None:
+    for index in range(count):
+        path = place / "sounds" / ("high" if index % 2 else "low") / f"{index}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, sine(880 if index % 2 else 220, 0.3), RATE if index else 16_000)
+
+
+def test_a_folder_becomes_a_pack_of_sixteen_bits(place, capsys):
+    write_folder(place)
+    pack = open_data(folder_of(place, labels=True))
+    assert pack.spec.class_names == ("high", "low")
+    assert (pack.spec.kind, pack.spec.shape, pack.spec.levels) == ("audio", (1, 1024), 1 << 16)
+    samples, labels = pack.split("train")
+    assert samples.dtype == np.int16
+    assert labels is not None
+    assert sum(pack.counts.values()) == 6
+    assert "resampled to data.sample_rate=8000" in capsys.readouterr().err
+
+
+def test_windows_are_cut_one_after_another(place):
+    write_folder(place)
+    pack = open_data(folder_of(place, cut="windows"))
+    assert (
+        sum(pack.counts.values()) == 11
+    )  # 2,400 samples are two windows, the rest is not half full; the first has 1,200
+    samples, _ = pack.split("train")
+    assert len(np.unique(samples[:, 0, :8], axis=0)) > 1
+
+
+def test_bad_sounds_are_counted_and_too_many_are_an_error(place, capsys):
+    write_folder(place)
+    broken(place / "sounds")
+    pack = open_data(folder_of(place, max_bad=1.0))
+    assert pack.rejected == 4
+    assert main(["data", "pack", "data=audio_folder", "data.root=sounds", "data.cache=other"]) == 2
+    assert "cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["data.root=nowhere"], "data.root: no folder 'nowhere'"),
+        (["data.root=pictures"], "data.root: no sounds (WAV, FLAC"),
+        (["data.root=sounds", "data.features=mel", "data.mu_law=true"], "data.mu_law: given true, but features=mel"),
+        (["data.root=sounds", "data.trim=true"], "data.trim: given true, but windows are cut from whole recordings"),
+        (["data.root=sounds", "data.seconds=0"], "data.seconds: given 0"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(place, capsys, words, said):
+    write_folder(place)
+    (place / "pictures").mkdir()
+    (place / "pictures" / "a.txt").write_text("")
+    assert main(["data", "pack", "data=audio_folder", "data.cache=cache", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not (place / "cache").exists() or not list((place / "cache").glob("audio*"))
+
+
+def test_mel_and_mu_law_are_stored_in_bytes(place):
+    write_folder(place)
+    mel = open_data(folder_of(place, features="mel"))
+    assert (mel.spec.kind, mel.spec.shape, mel.spec.levels) == ("image", (1, 32, 16), 256)
+    assert mel.spec.sound == Sound(RATE, 1024, bands=32)
+    law = open_data(folder_of(place, mu_law=True))
+    assert (law.spec.kind, law.spec.levels, law.spec.dtype) == ("audio", 256, torch.uint8)
+    plain = open_data(folder_of(place))
+    whole, bent, heat = (torch.from_numpy(np.array(each.split("train")[0][:2])) for each in (plain, law, mel))
+    assert (waves(bent, law.spec) - waves(whole, plain.spec)).abs().max() < 0.02
+    assert waves(heat, mel.spec).shape == (2, 1, 1024)
+
+
+def test_tones_are_the_notes_they_are_called(place):
+    clip = Clips(1.024, RATE, "wave", 64, False)
+    for note in NOTES:
+        wave = pluck(frequency_of(note), clip.samples, RATE, np.random.default_rng(3))
+        strengths = np.abs(np.fft.rfft(wave * np.hanning(len(wave)), 65536))
+        harmonics = [strengths[round(k * frequency_of(note) * 65536 / RATE)] for k in (1, 2, 3)]
+        assert max(harmonics) > 0.9 * strengths.max()
+    assert frequency_of("A4") == 440
+    assert frequency_of("C4") == pytest.approx(261.626, abs=1e-3)
+
+
+def spoken(place: Path) -> Path:
+    for digit in range(3):
+        for speaker in ("ann", "bob"):
+            for take in range(8):
+                path = place / "data" / "recordings" / f"{digit}_{speaker}_{take}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(path, sine(200 + 100 * digit, 0.1), RATE)
+    return place / "data"
+
+
+def test_spoken_digits_hold_out_takes_or_a_speaker(place, capsys):
+    node = {"name": "spoken_digits", "root": str(spoken(place)), "speaker": None, **CLIPS, **PIPELINE}
+    assert open_data(node).counts == {"train": 18, "test": 30}
+    assert open_data({**node, "speaker": "bob"}).counts == {"train": 24, "test": 24}
+    assert main(["data", "pack", "data=spoken_digits", "data.speaker=bop", "data.cache=cache"]) == 2
+    assert "nobody is called 'bop'. Did you mean 'bob'?" in capsys.readouterr().err
+
+
+def test_speech_commands_are_read_as_torchaudio_lays_them_out(place, capsys):
+    root = place / "data" / "SpeechCommands" / "speech_commands_v0.02"
+    for word in ("yes", "no", "_background_noise_"):
+        (root / word).mkdir(parents=True)
+        for take in range(3):
+            soundfile.write(root / word / f"a{take}_nohash_0.wav", sine(300, 0.1), RATE)
+    (root / "testing_list.txt").write_text("yes/a0_nohash_0.wav\nno/a1_nohash_0.wav\n")
+    node = {"name": "speech_commands", "root": "data", "words": None, **CLIPS, **PIPELINE}
+    pack = open_data(node)
+    assert pack.counts == {"train": 4, "test": 2}
+    assert pack.spec.class_names == ("no", "yes")
+    assert open_data({**node, "words": ["yes"]}).counts == {"train": 2, "test": 1}
+    assert main(["data", "pack", "data=speech_commands", "data.words=[yess]", "data.cache=cache"]) == 2
+    assert "no 'yess'. Did you mean 'yes'?" in capsys.readouterr().err
+
+
+def test_sheets_show_waves_and_spectrograms():
+    stored = WAVES.decode(torch.from_numpy(np.stack([sine(440, 0.128)[None], sine(440, 0.128, loudness=0.05)[None]])))
+    drawn = tiles(stored, WAVES)
+    assert drawn.shape == (2, 3, 98, 160)
+    assert drawn.dtype == np.uint8
+    inked = (drawn[:, :, :32] == np.array([94, 201, 160])[None, :, None, None]).all(1).sum((1, 2))
+    assert inked[0] > 3 * inked[1]  # the louder one is taller
+
+
+def test_sounds_are_written_as_they_are(place):
+    wave = torch.from_numpy(sine(440, 0.1))[None]
+    for format in ("wav", "flac"):
+        write_sound(wave, RATE, place / f"a.{format}", format)
+        again, rate = soundfile.read(place / f"a.{format}", dtype="float32")
+        assert rate == RATE
+        assert np.abs(again - wave[0].numpy()).max() < 1e-4
+    write_sounds(WAVES.decode(wave[None]), WAVES, place / "many", names=["C#4"])
+    assert [path.name for path in (place / "many").iterdir()] == ["00000-C#4.wav"]
+
+
+def test_what_is_measured_of_sounds_is_their_spectrogram(place):
+    write_folder(place)
+    pack = open_data(folder_of(place, labels=True))
+    seen = seen_pack(pack)
+    assert seen.spec == seen_spec(pack.spec)
+    assert seen.counts == pack.counts
+    (samples, labels), (pictures, same) = pack.split("train"), seen.split("train")
+    assert np.array_equal(labels, same)
+    assert np.array_equal(as_seen(torch.from_numpy(np.array(samples)), pack.spec).numpy(), pictures)
+    assert seen_pack(pack).path == seen.path
+
+
+def test_a_gan_learns_sounds_end_to_end(place, capsys):
+    """Train, draw, measure: on tones, briefly."""
+    small = ["data=tones", "data.count=120", "data.seconds=0.128", "data.cache=cache", "data.workers=0"]
+    tiny = ["model=wavegan", "model.conditional=true", "model.generator.width=2", "model.critic.width=2",
+            "batch_size=12", "steps=4", "preview.n=12", "preview.every=0", "name=wave"]  # fmt: skip
+    assert main(["train", *small, *tiny]) == 0
+    assert Path("outputs/wave/samples/step-00000004.png").is_file()
+    assert len(list(Path("outputs/wave/samples/step-00000004").glob("*.wav"))) == 12
+    assert main(["sample", "ckpt=outputs/wave", "n=12", "format=flac", "output=made"]) == 0
+    assert len(list(Path("made").glob("*-*.flac"))) == 12
+    assert Path("made/sheet.png").is_file()
+    capsys.readouterr()
+    assert main(["sample", "ckpt=outputs/wave", "format=png"]) == 2
+    assert "format: given png, but this model makes sounds" in capsys.readouterr().err
+    assert main(["evaluate", "ckpt=outputs/wave", "n=24", "features=pixels", "metrics=[frechet,memorisation]"]) == 0
+    assert Path("outputs/wave/copies.png").is_file()
