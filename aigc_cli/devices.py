@@ -83,12 +83,13 @@ def _device(name: str) -> torch.device:
 
 def warn_of_slow_bf16(device: Device) -> None:
     """Say so where bf16 was asked of a CPU without the instructions: it is 7 to 15 times slower there than fp32."""
-    if device.torch.type == "cpu" and device.precision == "bf16" and not _cpu_has_bf16():
+    if device.torch.type == "cpu" and device.precision == "bf16" and not cpu_has_bf16():
         said = "precision=bf16: this CPU has no bf16 instructions; expect it to be many times slower than fp32."
         print(f"aigc: {said}", file=sys.stderr, flush=True)
 
 
-def _cpu_has_bf16() -> bool:
+def cpu_has_bf16() -> bool:
+    """Tell whether this CPU multiplies matrices of bf16 by instructions of its own."""
     capability = torch.backends.cpu.get_cpu_capability()
     return capability not in ("DEFAULT", "AVX2", "NO AVX") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from aigc_cli import checkpoints
 from aigc_cli.data.tensor_data import TensorData
+from aigc_cli.devices import cpu_has_bf16
 from aigc_cli.errors import TrainingError
 from aigc_cli.evaluating.measures import PREFIX
 from aigc_cli.guard import Guard
@@ -96,7 +97,8 @@ class Loop:
         if self.trainer.device.torch.type == "cpu":
             limit = None if self.max_minutes is None else 60 * (self.max_minutes - self.elapsed())
             if said := self._pace.step(seconds, self.total - self.trainer.steps, limit):
-                tqdm.write(said, file=sys.stderr)
+                quicker = self.trainer.device.precision == "fp32" and cpu_has_bf16()
+                tqdm.write(said + " precision=bf16 is quicker on this one." * quicker, file=sys.stderr)
 
     def _when_due(self, step: int, bar: tqdm, stop: StopRequest) -> None:
         self._logged = self._logged or 0  # a step was taken
