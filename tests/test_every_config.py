@@ -39,6 +39,7 @@ DIGITS = Classes(tuple("0123456789"))
 SPECS = [DataSpec("image", (channels, side, side), condition=DIGITS) for channels, side in ((1, 28), (1, 32), (3, 64))]
 SPECS.append(DataSpec("image", (3, 64, 64), condition=DataSpec("image", (3, 64, 64))))
 SPECS.append(DataSpec("audio", (1, 16384), 1 << 16, DIGITS, Sound(16_000, 16384)))
+SPECS.append(DataSpec("audio", (1, 16384), 256, DIGITS, Sound(16_000, 16384, mu_law=True)))
 
 
 def presets(group: str) -> list[str]:

@@ -70,6 +70,10 @@ TINY = {
     "pix2pix": ["model.generator.width=4", "model.critic.width=4", "model.critic.halvings=2"],
     "fast_style": ["model.network.width=4", "model.network.blocks=1", "model.style_size=32"],
     "wavegan": ["model.generator.width=4", "model.critic.width=4", "model.critic_steps=2"],
+    "audio_diffusion": ["model.denoiser.width=8", "model.denoiser.multipliers=[1,1]", "model.denoiser.blocks=1",
+                        "model.denoiser.attention=[16]", "model.sampler.steps=3"],
+    "wavenet": ["model.network.width=8", "model.network.skip=8", "model.network.stacks=1", "model.network.layers=3",
+                "model.network.embedding=4"],
 }  # fmt: skip
 PARAMETERS = {
     "gan": 2.38e6, "dcgan": 6.34e6, "vae": 1.08e6, "vae_conv": 1.08e6, "ddpm": 35.7e6, "v_diffusion": 35.7e6,
@@ -78,12 +82,17 @@ PARAMETERS = {
     "autoencoder": 1.09e6, "autoencoder_conv": 1.08e6, "denoising_autoencoder": 1.09e6, "vqvae": 1.15e6,
     "vqvae_prior": 6.17e6, "super_resolution": 1.37e6, "pix2pix": 57.18e6, "fast_style": 1.68e6,
     "lsgan": 6.34e6, "wgan": 6.34e6, "wgan_gp": 6.34e6, "sngan": 6.34e6, "resnet_gan": 18.1e6, "stylegan2": 27.8e6,
-    "vae_gan": 8.19e6, "vae_map": 1.07e6, "wavegan": 36.5e6,
+    "vae_gan": 8.19e6, "vae_map": 1.07e6, "wavegan": 36.5e6, "wavenet": 1.26e6, "audio_diffusion": 34.0e6,
 }  # fmt: skip
 FIRST_STAGES = {"vqvae_prior": "vqvae", "latent_diffusion": "vqvae"}  # what a preset builds upon
 FROM_PAIRS = {"pix2pix"}  # presets whose data come with pictures
 SIZES = {"fast_style": 32}  # pixels a side, where 16 are too few
-SOUNDS = {"wavegan": 512}  # presets for sounds, and how many samples these have here
+SOUNDS = {
+    "wavegan": 512,
+    "wavenet": 64,
+    "audio_diffusion": 512,
+}  # presets for sounds, and how many samples these have here
+MU_LAW = {"wavenet"}  # presets for sounds of 256 levels
 CPU = torch.device("cpu")
 
 
@@ -101,7 +110,10 @@ def able(*methods: str) -> list[tuple[str, bool]]:
 def spec_for(preset: str) -> DataSpec:
     size, classes = SIZES.get(preset, 16), Classes(("zero", "one", "two"))
     if preset in SOUNDS:
-        return DataSpec("audio", (1, SOUNDS[preset]), 1 << 16, classes, Sound(8_000, SOUNDS[preset]))
+        law = preset in MU_LAW
+        return DataSpec(
+            "audio", (1, SOUNDS[preset]), 256 if law else 1 << 16, classes, Sound(8_000, SOUNDS[preset], law)
+        )
     condition = DataSpec("image", (3, size, size)) if preset in FROM_PAIRS else classes
     return DataSpec("image", (1, size, size), 256, condition)
 
@@ -196,7 +208,8 @@ def test_full_size_has_its_papers_parameters(preset):
     condition = DataSpec("image", shape) if preset in FROM_PAIRS else None
     spec = DataSpec("image", shape, 256, condition)
     if preset in SOUNDS:
-        spec = DataSpec("audio", (1, 16384), 1 << 16, sound=Sound(16_000, 16384))
+        law = preset in MU_LAW
+        spec = DataSpec("audio", (1, 16384), 256 if law else 1 << 16, sound=Sound(16_000, 16384, law))
     node = composed(preset, tiny=False)["model"]  # before the device is chosen: it may write files of tensors
     with torch.device("meta"):
         model = bind("models", node, "model")(spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -11,22 +12,28 @@ import soundfile
 import torch
 
 from aigc_cli.cli import main
+from aigc_cli.config import load
+from aigc_cli.data import AUGMENTS, FOR_SOUNDS
+from aigc_cli.data.augment import sample_keys
 from aigc_cli.data.pack import open_data
 from aigc_cli.data.sound import Clips
 from aigc_cli.data.source import Rejected
 from aigc_cli.data.tones import NOTES, pluck
-from aigc_cli.interfaces import DataSpec, Sound
+from aigc_cli.interfaces import DataSpec, Shapes, Sound
+from aigc_cli.metrics.pitch import CLEAR, accuracy_of_notes, pitches
+from aigc_cli.models.autoregressive import draw
+from aigc_cli.networks.wavenet import WaveNet
 from aigc_cli.sounds.companding import amplitudes, compress
 from aigc_cli.sounds.notes import frequency_of
 from aigc_cli.sounds.reading import read_clip
 from aigc_cli.sounds.seen import as_seen, seen_pack, seen_spec
 from aigc_cli.sounds.sheets import tiles
 from aigc_cli.sounds.spectrogram import from_log_mel, log_mel
-from aigc_cli.sounds.waveforms import waves, write_sound, write_sounds
+from aigc_cli.sounds.waveforms import as_stored, as_waves, waves, write_sound, write_sounds
 
 RATE = 8_000
 PIPELINE = {"cache": "cache", "workers": 0, "max_bad": 0.01, "augment": []}
-CLIPS = {"seconds": 0.128, "sample_rate": RATE, "features": "wave", "bands": 32, "mu_law": False}
+CLIPS = {"seconds": 0.128, "sample_rate": RATE, "features": "wave", "bands": 32, "mu_law": False, "normalise": False}
 WAVES = DataSpec("audio", (1, 1024), 1 << 16, sound=Sound(RATE, 1024))
 
 
@@ -193,7 +200,7 @@ def test_mel_and_mu_law_are_stored_in_bytes(place):
 
 
 def test_tones_are_the_notes_they_are_called(place):
-    clip = Clips(1.024, RATE, "wave", 64, False)
+    clip = Clips(1.024, RATE, "wave", 64, False, False)
     for note in NOTES:
         wave = pluck(frequency_of(note), clip.samples, RATE, np.random.default_rng(3))
         strengths = np.abs(np.fft.rfft(wave * np.hanning(len(wave)), 65536))
@@ -285,3 +292,93 @@ def test_a_gan_learns_sounds_end_to_end(place, capsys):
     assert "format: given png, but this model makes sounds" in capsys.readouterr().err
     assert main(["evaluate", "ckpt=outputs/wave", "n=24", "features=pixels", "metrics=[frechet,memorisation]"]) == 0
     assert Path("outputs/wave/copies.png").is_file()
+
+
+@pytest.mark.parametrize("law", [False, True])
+@pytest.mark.parametrize("name", FOR_SOUNDS)
+def test_clips_are_changed_each_its_own_way(name, law):
+    spec = DataSpec("audio", (1, 1024), 256 if law else 1 << 16, sound=Sound(RATE, 1024, law))
+    wave = torch.from_numpy(sine(200, 0.128, loudness=0.3)).expand(16, 1, -1)
+    stored = as_stored(wave, spec)
+    augment = load(AUGMENTS[name])
+    changed = augment(stored, sample_keys(0, 0, torch.arange(16), name), spec)
+    assert (changed.dtype, changed.shape) == (stored.dtype, stored.shape)
+    assert torch.equal(changed, augment(stored, sample_keys(0, 0, torch.arange(16), name), spec))
+    different = len(torch.unique(changed, dim=0))
+    assert different == 2 if name == "polarity" else different > 10  # 256 levels may come to the same
+    apart = (as_waves(changed, spec) - wave).abs().amax((1, 2))
+    assert apart.max() > 0.001
+    if name == "noise":
+        assert apart.max() < 0.03
+
+
+def test_augmentations_of_pictures_are_not_for_sounds(capsys):
+    small = ["data=tones", "data.count=120", "data.seconds=0.128", "data.cache=cache", "data.workers=0"]
+    assert main(["train", *small, "model=wavegan", "data.augment=[flip]"]) == 2
+    assert "flip is not for audio data. Allowed: gain, noise, polarity, shift." in capsys.readouterr().err
+    assert main(["train", *small, "model=vae", "data.features=mel", "data.augment=[gain]"]) == 2
+    assert "not for spectrograms (type data.features=wave)" in capsys.readouterr().err
+
+
+def test_pitch_is_measured_to_a_few_cents():
+    notes = [frequency_of(name) for name in NOTES]
+    random = np.random.default_rng(1)
+    off = [float(random.uniform(-40, 40)) for _ in NOTES]
+    tuned = [pitch * 2 ** (cents / 1200) for pitch, cents in zip(notes, off, strict=True)]
+    waves = torch.from_numpy(np.stack([pluck(pitch, 8192, RATE, random) for pitch in tuned]))
+    found, share = pitches(waves, RATE, 240, 520)
+    assert (1200 * (found / torch.tensor(tuned)).log2()).abs().max() < 4
+    assert share.min() > CLEAR
+    noise = torch.randn(12, 8192, generator=torch.Generator().manual_seed(0))
+    assert accuracy_of_notes(noise, RATE, notes, None)[1] == 0
+    error, clear = accuracy_of_notes(waves, RATE, notes, torch.arange(12))
+    assert error == pytest.approx(float(np.median(np.abs(off))), abs=8)
+    assert clear == 1
+
+
+def test_a_folder_of_sounds_is_measured_and_refused_in_words(place, capsys):
+    small = ["data=tones", "data.count=120", "data.seconds=0.512", "data.cache=cache"]
+    for number, note in enumerate(NOTES):
+        path = place / "made" / f"{number}.wav"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, pluck(frequency_of(note), 4096, RATE, np.random.default_rng(number)), RATE)
+    measured = ["evaluate", "samples=made", *small, "features=pixels"]
+    assert main([*measured, "metrics=[pitch,frechet]"]) == 0
+    figures = json.loads((place / "made-evaluation" / "evaluation.json").read_text())["figures"]
+    assert figures["pitch_error"] < 4
+    assert figures["clear_pitch"] == 1
+    write_folder(place)
+    other = ["data=audio_folder", "data.root=sounds", "data.seconds=0.128", "data.cache=cache"]
+    assert main(["evaluate", "samples=made", *other, "features=pixels", "metrics=[pitch]"]) == 2
+    assert "pitch needs sounds whose classes are notes" in capsys.readouterr().err
+    (place / "none").mkdir()
+    assert main(["evaluate", "samples=none", *small, "features=pixels"]) == 2
+    assert "samples: no sounds in 'none'" in capsys.readouterr().err
+
+
+def test_wavenet_draws_with_its_cache_what_it_would_without():
+    """Logits within 1e-5 in fp32; in float64 the same symbols from the same noise."""
+    torch.manual_seed(0)
+    shapes = Shapes((96,), (96, 256), 3)
+    network = WaveNet(shapes, width=16, skip=16, stacks=2, layers=4, embedding=8).eval()
+    labels, tokens = torch.tensor([0, 2]), torch.randint(256, (2, 95))
+    for dtype, most in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
+        network = network.to(dtype)
+        with torch.no_grad():
+            cache = network.new_cache(2)
+            steps = [tokens[:, :0], *tokens.split(1, dim=1)]
+            one_by_one = torch.cat([network(step, labels, cache) for step in steps], dim=1)
+            assert (one_by_one - network(tokens, labels)).abs().max() < most
+    generators = [torch.Generator().manual_seed(5) for _ in range(2)]
+    cache, quick, slow = network.new_cache(2), tokens[:, :0], tokens[:, :0]
+    with torch.no_grad():
+        for _ in range(95):
+            quick = torch.cat([quick, draw(network(quick[:, -1:], labels, cache)[:, -1], 1.0, None, generators[0])], 1)
+            slow = torch.cat([slow, draw(network(slow, labels)[:, -1], 1.0, None, generators[1])], 1)
+    assert torch.equal(quick, slow)
+
+
+def test_wavenet_wants_levels(capsys):
+    small = ["data=tones", "data.count=120", "data.seconds=0.128", "data.cache=cache", "data.workers=0"]
+    assert main(["train", *small, "model=wavenet", "data.mu_law=false"]) == 2
+    assert "these data have 65,536. Type data.mu_law=true" in capsys.readouterr().err

@@ -37,7 +37,12 @@ AUGMENTS: dict[str, str] = {
     "rotate": "aigc_cli.data.augment:rotate",
     "scale": "aigc_cli.data.augment:scale",
     "colour": "aigc_cli.data.augment:colour",
+    "gain": "aigc_cli.data.augment_sound:gain",
+    "shift": "aigc_cli.data.augment_sound:shift",
+    "noise": "aigc_cli.data.augment_sound:noise",
+    "polarity": "aigc_cli.data.augment_sound:polarity",
 }
+FOR_SOUNDS = ("gain", "shift", "noise", "polarity")  # the others are for pictures
 
 PIPELINE = ("cache", "workers", "max_bad", "augment")  # what every data set is asked beside its own settings
 

@@ -33,10 +33,11 @@ class AudioFolder:
         features: View,
         bands: Bands,
         mu_law: bool,
+        normalise: bool,
     ) -> None:
         self.root, self.labels, self.trim = root, labels, trim
         self.cut: Cut = cut
-        self.clips = Clips(seconds, sample_rate, features, bands, mu_law, channels)
+        self.clips = Clips(seconds, sample_rate, features, bands, mu_law, normalise, channels)
         if trim and cut == "windows":
             raise DataError("data.trim: given true, but windows are cut from whole recordings. Type data.cut=first.")
 

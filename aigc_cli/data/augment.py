@@ -52,14 +52,14 @@ def crop(x: Tensor, keys: Tensor, spec: DataSpec) -> Tensor:
 def jitter(x: Tensor, keys: Tensor, spec: DataSpec) -> Tensor:
     """Enlarge by 286 / 256 and cut a window of the old size out, anywhere: arXiv:1611.07004, Section 6.2."""
     shrink = 1 / JITTER
-    place = torch.stack([_around_zero(keys, 0), _around_zero(keys, 1)], dim=1) * (1 - shrink)
+    place = torch.stack([around_zero(keys, 0), around_zero(keys, 1)], dim=1) * (1 - shrink)
     zoom = (shrink * torch.eye(2, device=x.device)).expand(len(x), 2, 2)
     return _resampled(x, zoom, place)
 
 
 def rotate(x: Tensor, keys: Tensor, spec: DataSpec) -> Tensor:
     """Turn by up to ten degrees."""
-    angle = torch.deg2rad(_around_zero(keys, 0) * LARGEST_ANGLE)
+    angle = torch.deg2rad(around_zero(keys, 0) * LARGEST_ANGLE)
     cosine, sine = angle.cos(), angle.sin()
     # Coordinates run from -1 to 1 along each side: in other pictures than squares a turn must allow for it.
     aspect = x.shape[2] / x.shape[3]
@@ -68,14 +68,14 @@ def rotate(x: Tensor, keys: Tensor, spec: DataSpec) -> Tensor:
 
 def scale(x: Tensor, keys: Tensor, spec: DataSpec) -> Tensor:
     """Shrink or enlarge by up to a tenth."""
-    factor = 1 + _around_zero(keys, 0) * LARGEST_SCALING
+    factor = 1 + around_zero(keys, 0) * LARGEST_SCALING
     return _resampled(x, torch.eye(2, device=x.device) / factor[:, None, None])
 
 
 def colour(x: Tensor, keys: Tensor, spec: DataSpec) -> Tensor:
     """Change brightness, contrast and, where there are colours, saturation by up to a fifth."""
     brightness, contrast, saturation = (
-        _per_sample(1 + _around_zero(keys, draw) * LARGEST_COLOURING) for draw in range(3)
+        _per_sample(1 + around_zero(keys, draw) * LARGEST_COLOURING) for draw in range(3)
     )
     values = x.float() * brightness
     mean = values.mean(dim=(1, 2, 3), keepdim=True)
@@ -98,7 +98,8 @@ def uniform(keys: Tensor, draw: int) -> Tensor:
     return (_shifted(_hashed(keys + (draw * GOLDEN) % 2**63), 40)).float() / 2**24
 
 
-def _around_zero(keys: Tensor, draw: int) -> Tensor:
+def around_zero(keys: Tensor, draw: int) -> Tensor:
+    """Return a number in [-1, 1) for each key; another draw gives others."""
     return 2 * uniform(keys, draw) - 1
 
 

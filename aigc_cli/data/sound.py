@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 
 from aigc_cli.errors import ConfigError
 
+if TYPE_CHECKING:
+    from aigc_cli.interfaces import DataSpec
+
 SampleRate: TypeAlias = Annotated[int, Ge(1_000), Le(192_000)]
 Seconds: TypeAlias = Annotated[float, Gt(0), Le(600)]
 Bands: TypeAlias = Annotated[int, Ge(8), Le(512)]
 View: TypeAlias = Literal["wave", "mel"]
+
+PEAK = 0.95  # of the loudest sample, where clips are brought to one loudness
+NOISE = 1e-3  # a clip that has no louder sample is silence, and stays it
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class Clips:
     features: View
     bands: int
     mu_law: bool
+    normalise: bool
     channels: int = 1
 
     def __post_init__(self) -> None:
@@ -67,6 +74,9 @@ class Clips:
 
     def stored(self, wave: NDArray[np.float32]) -> NDArray:
         """Return a wave (channels, samples) in [-1, 1] as it is stored."""
+        peak = float(np.abs(wave).max(initial=0))
+        if self.normalise and peak > NOISE:
+            wave = wave * np.float32(PEAK / peak)
         if self.features == "mel":
             return _mel(wave, self.sample_rate, self.bands)
         if self.mu_law:
@@ -74,6 +84,16 @@ class Clips:
 
             return compress(wave)
         return np.clip(np.round(wave * 32768.0), -32768, 32767).astype(np.int16)
+
+
+def clips_of(spec: DataSpec) -> Clips:
+    """Return how clips are stored that a spec describes; as loud as they are."""
+    sound = spec.sound
+    assert sound, "only sounds are clips"
+    view: View = "mel" if sound.bands else "wave"
+    channels = 1 if sound.bands else spec.shape[0]
+    seconds = sound.samples / sound.sample_rate
+    return Clips(seconds, sound.sample_rate, view, sound.bands, sound.mu_law, normalise=False, channels=channels)
 
 
 def _mel(wave: NDArray[np.float32], sample_rate: int, bands: int) -> NDArray[np.uint8]:

@@ -36,9 +36,10 @@ class SpeechCommands:
         features: View,
         bands: Bands,
         mu_law: bool,
+        normalise: bool,
     ) -> None:
         self.root, self.words = root, words
-        self.clips = Clips(seconds, sample_rate, features, bands, mu_law)
+        self.clips = Clips(seconds, sample_rate, features, bands, mu_law, normalise)
 
     @functools.cached_property
     def folder(self) -> Path:

@@ -36,9 +36,10 @@ class SpokenDigits:
         features: View,
         bands: Bands,
         mu_law: bool,
+        normalise: bool,
     ) -> None:
         self.root, self.speaker = root, speaker
-        self.clips = Clips(seconds, sample_rate, features, bands, mu_law)
+        self.clips = Clips(seconds, sample_rate, features, bands, mu_law, normalise)
 
     @functools.cached_property
     def files(self) -> list[tuple[str, int, int]]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from aigc_cli.config import load, names
-from aigc_cli.data import check_augments
+from aigc_cli.data import AUGMENTS, FOR_SOUNDS, check_augments
 from aigc_cli.data.augment import Augment, sample_keys
 from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError, DataError
@@ -37,7 +37,7 @@ class TensorData:
         augment: Sequence[str] = (),
     ) -> None:
         self.spec, self.batch_size, self.seed, self.device = pack.spec, batch_size, seed, device
-        self.augments = _augments(augment, pack.spec.kind)
+        self.augments = _augments(augment, pack.spec)
         self._length, self._pack = pack.counts[split], pack
         if self._length < batch_size:
             fitting = 2 ** int(math.log2(self._length)) if self._length else 1
@@ -115,10 +115,15 @@ class _Buffers:
         return there
 
 
-def _augments(chosen: Sequence[str], kind: str) -> dict[str, Augment]:
+def _augments(chosen: Sequence[str], spec: DataSpec) -> dict[str, Augment]:
     check_augments(chosen)
-    if chosen and kind != "image":
-        raise ConfigError(f"data.augment: {list(chosen)} are for images, not for {kind}. Type data.augment=[].")
+    fitting = () if spec.kind == "text" else FOR_SOUNDS if spec.kind == "audio" else AUGMENTS.keys() - set(FOR_SOUNDS)
+    if spec.sound and spec.sound.bands:
+        fitting = ()  # a spectrogram is no picture of things, and no wave
+    if unfit := [name for name in chosen if name in AUGMENTS and name not in fitting]:
+        what = "spectrograms (type data.features=wave)" if spec.sound and spec.sound.bands else f"{spec.kind} data"
+        known = ", ".join(sorted(fitting)) or "none"
+        raise ConfigError(f"data.augment: {unfit[0]} is not for {what}. Allowed: {known}. Type data.augment=[].")
     known = names("augments") if chosen else {}
     return {name: load(known[name]) for name in chosen}
 

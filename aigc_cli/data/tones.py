@@ -35,9 +35,10 @@ class Tones:
         features: View,
         bands: Bands,
         mu_law: bool,
+        normalise: bool,
     ) -> None:
         self.count = count
-        self.clips = Clips(seconds, sample_rate, features, bands, mu_law)
+        self.clips = Clips(seconds, sample_rate, features, bands, mu_law, normalise)
 
     def fingerprint(self) -> str:
         """Return a digest of the settings and the version of the sound."""

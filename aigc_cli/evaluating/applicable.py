@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aigc_cli.abilities import Bounds, Samples
 from aigc_cli.data.pack import Pack
-from aigc_cli.evaluating.measures import OF_CLASSES, OF_SAMPLES
+from aigc_cli.errors import ConfigError
+from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES, OF_MODEL, OF_SAMPLES, fewest
 from aigc_cli.evaluating.restoration import restores
-from aigc_cli.interfaces import Model
+from aigc_cli.interfaces import DataSpec, Model
+from aigc_cli.sounds.notes import are_notes
+
+if TYPE_CHECKING:
+    from aigc_cli.evaluating.evaluation import Wishes
 
 
 def features_for(name: str | None, pack: Pack) -> str:
@@ -20,10 +27,41 @@ def applicable(pack: Pack, model: Model | None) -> tuple[str, ...]:
     groups = (
         [group for group in OF_SAMPLES if group not in without] if model is None or isinstance(model, Samples) else []
     )
+    groups = [group for group in groups if group != "pitch" or of_notes(pack.spec)]
     groups += ["likelihood"] * bounds_likelihood(model) + ["restoration"] * restores(model)
     return tuple(groups)
+
+
+def of_notes(spec: DataSpec) -> bool:
+    """Tell whether data are sounds whose classes are notes, so that their pitch can be measured."""
+    return spec.sound is not None and are_notes(spec.class_names)
 
 
 def bounds_likelihood(model: Model | None) -> bool:
     """Tell whether a model, as it is set up, bounds the likelihood of data."""
     return isinstance(model, Bounds) and bool(model.bound_names)
+
+
+def refuse_the_impossible(pack: Pack, wishes: Wishes) -> None:
+    """Raise ConfigError where these data, or so few of them, do not bear a measure that is wished for."""
+    spec, labelled, held_out = pack.spec, pack.spec.classes, pack.counts[wishes.split]
+    if not spec.sound and (spec.kind != "image" or len(spec.shape) != 3 or min(spec.shape[1:]) < 4):
+        allowed = "pictures of 4x4 or more and sounds can be measured"
+        raise ConfigError(f"data: given {spec.kind} {spec.shape}; {allowed}.")
+    for group in wishes.metrics:
+        if group == "pitch" and not of_notes(spec):
+            raise ConfigError("metrics: pitch needs sounds whose classes are notes, such as data=tones. Leave it out.")
+        if group in OF_CLASSES and not labelled:
+            raise ConfigError(f"metrics: {group} needs labels, which these data have not. Leave {group} out.")
+    if wishes.features == "classifier" and not labelled and set(wishes.metrics) & set(OF_FEATURES):
+        raise ConfigError("features: the classifier needs labels, which these data have not. Type features=pixels, "
+                          "or features=inception.")  # fmt: skip
+    few = {**fewest(set(wishes.metrics) & set(OF_SAMPLES)), **dict.fromkeys(OF_MODEL, 1)}
+    for group, least in few.items():
+        if group in wishes.metrics and min(wishes.n, held_out) < least:
+            if wishes.n < least:
+                what, way = f"n: given {wishes.n}", f"n={least} or more"
+            else:
+                what = f"split: {wishes.split} has {held_out} sample{'s' * (held_out != 1)}"
+                way = "split=train" if wishes.split == "test" else "data= of more pictures"
+            raise ConfigError(f"{what}, but {group} needs {least}. Type {way}, or metrics= without {group}.")

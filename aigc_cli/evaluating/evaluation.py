@@ -15,13 +15,14 @@ from torch import Tensor
 
 from aigc_cli.abilities import Bounds
 from aigc_cli.data.pack import Pack
-from aigc_cli.errors import ConfigError, DataError
-from aigc_cli.evaluating.applicable import bounds_likelihood
+from aigc_cli.errors import DataError
+from aigc_cli.evaluating.applicable import bounds_likelihood, refuse_the_impossible
 from aigc_cli.evaluating.features import Features, open_features
-from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES, OF_MODEL, OF_SAMPLES, fewest
+from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES
 from aigc_cli.evaluating.restoration import restoration, restores
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import Model
+from aigc_cli.sounds.notes import frequency_of
 from aigc_cli.sounds.seen import as_seen, seen_pack
 
 NEIGHBOURS = 500  # samples whose nearest training data are looked for
@@ -64,7 +65,7 @@ class Evaluator:
 
     def __init__(self, pack: Pack, wishes: Wishes, device: torch.device) -> None:
         self.given, self.wishes, self.device = pack, wishes, device
-        self._refuse_the_impossible(pack)
+        refuse_the_impossible(pack, wishes)
         self.pack = seen_pack(pack)  # what samples are compared with
         self.folder = pack.path.with_name(f"{pack.path.name}.evaluation")
         self.real, self.labels = self.pack.split(wishes.split)
@@ -82,6 +83,8 @@ class Evaluator:
     def of_samples(self, samples: Tensor, asked: Tensor | None = None) -> Figures:
         """Measure stored samples (N, *shape), on the CPU; asked: the labels (N,) that they were to show."""
         wishes, found = self.wishes.metrics, Figures()
+        if "pitch" in wishes:
+            self._listen(samples, asked, found)
         samples = as_seen(samples, self.given.spec)
         self._seen.clear()
         if set(wishes) & set(OF_FEATURES):
@@ -159,6 +162,16 @@ class Evaluator:
             if asked is not None:
                 found.values["agreement"] = class_statistics.agreement(logits, asked)
 
+    def _listen(self, samples: Tensor, asked: Tensor | None, found: Figures) -> None:
+        from aigc_cli.metrics.pitch import accuracy_of_notes
+        from aigc_cli.sounds.waveforms import waves
+
+        spec = self.given.spec
+        assert spec.sound, "asked of sounds only"
+        mono, notes = waves(samples, spec).mean(1), [frequency_of(name) for name in spec.class_names]
+        error, clear = accuracy_of_notes(mono, spec.sound.sample_rate, notes, asked)
+        found.values |= {"pitch_error": error, "clear_pitch": clear}
+
     def _sliced_wasserstein(self, samples: Tensor, n: int) -> float:
         from aigc_cli.metrics.sliced_wasserstein import sliced_wasserstein
 
@@ -210,28 +223,6 @@ class Evaluator:
     def _chosen(self, n: int) -> np.ndarray:
         """Return the indices of n of the split's samples, by the seed."""
         return np.sort(np.random.default_rng(self.wishes.seed).permutation(len(self.real))[:n])
-
-    def _refuse_the_impossible(self, pack: Pack) -> None:
-        spec = pack.spec
-        if not spec.sound and (spec.kind != "image" or len(spec.shape) != 3 or min(spec.shape[1:]) < 4):
-            allowed = "pictures of 4x4 or more and sounds can be measured"
-            raise ConfigError(f"data: given {spec.kind} {spec.shape}; {allowed}.")
-        wishes, labelled, held_out = self.wishes, spec.classes, pack.counts[self.wishes.split]
-        for group in wishes.metrics:
-            if group in OF_CLASSES and not labelled:
-                raise ConfigError(f"metrics: {group} needs labels, which these data have not. Leave {group} out.")
-        if wishes.features == "classifier" and not labelled and set(wishes.metrics) & set(OF_FEATURES):
-            raise ConfigError("features: the classifier needs labels, which these data have not. Type features=pixels, "
-                              "or features=inception.")  # fmt: skip
-        few = {**fewest(set(wishes.metrics) & set(OF_SAMPLES)), **dict.fromkeys(OF_MODEL, 1)}
-        for group, least in few.items():
-            if group in wishes.metrics and min(wishes.n, held_out) < least:
-                if wishes.n < least:
-                    what, way = f"n: given {wishes.n}", f"n={least} or more"
-                else:
-                    what = f"split: {wishes.split} has {held_out} sample{'s' * (held_out != 1)}"
-                    way = "split=train" if wishes.split == "test" else "data= of more pictures"
-                raise ConfigError(f"{what}, but {group} needs {least}. Type {way}, or metrics= without {group}.")
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from typing import Literal, TypeAlias, get_args
 
 Group: TypeAlias = Literal[  # what metrics=[...] asks for
     "frechet", "kernel", "precision_recall", "density_coverage", "inception_score", "labels", "sliced_wasserstein",
-    "likelihood", "memorisation", "restoration",
+    "likelihood", "memorisation", "restoration", "pitch",
 ]  # fmt: skip
 Figure: TypeAlias = Literal[  # of which one may be the best
     "frechet", "kernel", "precision", "recall", "density", "coverage", "inception_score", "class_entropy", "confident",
     "agreement", "sliced_wasserstein", "elbo", "importance_weighted", "psnr", "ssim",
+    "pitch_error", "clear_pitch",
 ]  # fmt: skip
 Look: TypeAlias = Literal["classifier", "inception", "pixels"]  # the features that pictures are compared by
 PREFIX = "evaluation/"  # of the figures' names among those of training
@@ -47,6 +48,8 @@ MEASURES: dict[str, Measure] = {
     "importance_weighted": Measure("likelihood", "a tighter bound, nats", +1),
     "importance_weighted_bits_per_dim": Measure("likelihood", "the same, negative, in bits", -1),
     "memorisation": Measure("memorisation", "1: as new as fresh data; 0: copies", 0, 1),
+    "pitch_error": Measure("pitch", "median distance from the note, cents", -1),
+    "clear_pitch": Measure("pitch", "clips with a clear pitch", +1),
     "psnr": Measure("restoration", "what is made of held-out data, decibels", +1),
     "ssim": Measure("restoration", "the same, as structural similarity", +1),
     "given_psnr": Measure("restoration", "what it is made from, decibels", 0),

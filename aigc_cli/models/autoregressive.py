@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from aigc_cli.abilities import Tokenises
 from aigc_cli.config import Choice
+from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
 from aigc_cli.models.first_stage import FirstStage, Frozen
 from aigc_cli.models.suitability import count_classes
@@ -23,6 +24,9 @@ from aigc_cli.models.suitability import count_classes
 # Settings of `aigc sample`; null: as configured.
 Temperature: TypeAlias = Annotated[float, Ge(0)] | None
 TopK: TypeAlias = Annotated[int, Gt(0)] | None
+
+
+MOST_LEVELS = 256  # of sounds
 
 
 class Autoregressive(Model):
@@ -43,6 +47,9 @@ class Autoregressive(Model):
     ) -> None:
         super().__init__()
         classes = count_classes(spec, kinds=self.kinds, conditional=conditional)
+        if spec.kind == "audio" and spec.levels > MOST_LEVELS:
+            raise ConfigError(f"model: it predicts levels one by one, and these data have {spec.levels:,}. "
+                              "Type data.mu_law=true, which makes them 256.")  # fmt: skip
         self.spec, self.conditional, self.temperature, self.top_k = spec, conditional, temperature, top_k
         self.first_stage = Frozen(first_stage, spec, Tokenises, "writes no codes") if first_stage else None
         stage: Any = self.first_stage.model if self.first_stage else None

@@ -42,7 +42,7 @@ class Diffusion(Model):
     from it (arXiv:2207.12598).
     """
 
-    kinds = ("image",)
+    kinds = ("image", "audio")
     generative = ("denoiser",)
 
     def __init__(

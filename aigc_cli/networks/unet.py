@@ -1,4 +1,7 @@
-"""DDPM's denoising U-Net: residual blocks that know the time, attention where maps are small. arXiv:2006.11239."""
+"""DDPM's denoising U-Net: residual blocks that know the time, attention where maps are small. arXiv:2006.11239.
+
+Of pictures, or of waves: the same in one dimension.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,22 @@ from aigc_cli.interfaces import Shapes
 from aigc_cli.networks.attention import attend
 from aigc_cli.networks.embeddings import embed_time
 from aigc_cli.networks.normalisation import group_norm
+from aigc_cli.networks.resampling import LAYERS, Convolution, Doubling
 
 
 class UNet(nn.Module):
     """Halve the picture level by level and double it again; each upward block also sees its downward twin's output.
 
-    Pixels may be taken together in patches, as more channels of a smaller picture (arXiv:2301.11093, Section 3.2). A
-    fresh network returns zeros: its last convolution, like the last of every residual branch, begins at zero.
+    Pixels (of waves: samples) may be taken together in patches, as more channels of a smaller picture
+    (arXiv:2301.11093, Section 3.2). A fresh network returns zeros: its last convolution, like the last of every
+    residual branch, begins at zero.
     """
 
     def __init__(
         self,
         shapes: Shapes,
         *,
-        patch: Annotated[int, Gt(0), Le(16)],
+        patch: Annotated[int, Gt(0), Le(64)],
         width: Annotated[int, Gt(0), MultipleOf(4)],
         multipliers: Annotated[list[Annotated[int, Gt(0)]], Len(1, 8)],
         blocks: Annotated[int, Gt(0), Le(64)],
@@ -36,37 +41,42 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         attends = [side in attention for side in sides_of(shapes.input, patch, multipliers, attention)]
-        self.fold, self.unfold = nn.PixelUnshuffle(patch), nn.PixelShuffle(patch)
+        dimensions = len(shapes.input) - 1
+        convolution, halve, double, fold, unfold = LAYERS[dimensions]
+        self.fold, self.unfold = fold(patch), unfold(patch)
         self.width, channels, last = width, [width * multiplier for multiplier in multipliers], len(multipliers) - 1
         embedded = 4 * width
         self.time = nn.Sequential(nn.Linear(width, embedded), nn.SiLU(), nn.Linear(embedded, embedded))
         self.label = nn.Embedding(shapes.condition, embedded) if shapes.condition else None
         self.latent = nn.Linear(shapes.latent, embedded) if shapes.latent else None
-        self.enter = nn.Conv2d(shapes.input[0] * patch**2, width, 3, padding=1)
+        self.enter = convolution(shapes.input[0] * patch**dimensions, width, 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         current, skips = width, [width]
         for level, leaving in enumerate(channels):
             for _ in range(blocks):
-                self.down.append(Block(current, leaving, embedded, dropout, attends[level]))
+                self.down.append(Block(current, leaving, embedded, dropout, attends[level], convolution))
                 current = leaving
                 skips.append(current)
             if level < last:
-                self.down.append(Halve(current))
+                self.down.append(halve(current))
                 skips.append(current)
-        middle = [Block(current, current, embedded, dropout, attention) for attention in (True, False)]
+        middle = [Block(current, current, embedded, dropout, attention, convolution) for attention in (True, False)]
         self.middle = nn.ModuleList(middle)
         for level, leaving in reversed(list(enumerate(channels))):
             for _ in range(blocks + 1):
-                self.up.append(Block(current + skips.pop(), leaving, embedded, dropout, attends[level]))
+                self.up.append(Block(current + skips.pop(), leaving, embedded, dropout, attends[level], convolution))
                 current = leaving
             if level:
-                self.up.append(Double(current))
-        last_convolution = nn.Conv2d(current, shapes.output[0] * patch**2, 3, padding=1)
+                self.up.append(double(current))
+        last_convolution = convolution(current, shapes.output[0] * patch**dimensions, 3, padding=1)
         self.leave = nn.Sequential(group_norm(current), nn.SiLU(), last_convolution)
         initialise(self)
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None, latent: Tensor | None = None) -> Tensor:
-        """Map noisy pictures (B, C, H, W), times (B,), labels (B,) and latents (B, D) to pictures (B, C', H, W)."""
+        """Map noisy pictures (B, C, H, W), times (B,), labels (B,) and latents (B, D) to pictures (B, C', H, W).
+
+        Or waves (B, C, T) to waves (B, C', T).
+        """
         embedding = self.time(embed_time(time, self.width))
         if self.label is not None:
             assert condition is not None, "a network built for classes is called with labels"
@@ -83,25 +93,28 @@ class UNet(nn.Module):
         for layer in self.middle:
             x = layer(x, embedding)
         for layer in self.up:
-            x = layer(x, embedding) if isinstance(layer, Double) else layer(torch.cat([x, skips.pop()], 1), embedding)
+            x = layer(x, embedding) if isinstance(layer, Doubling) else layer(torch.cat([x, skips.pop()], 1), embedding)
         return self.unfold(self.leave(x))
 
 
 class Block(nn.Module):
     """Add what two convolutions make of the picture and the embedding, then what its pixels tell each other."""
 
-    def __init__(self, entering: int, leaving: int, embedded: int, dropout: float, attends: bool) -> None:
+    def __init__(
+        self, entering: int, leaving: int, embedded: int, dropout: float, attends: bool, convolution: type[Convolution]
+    ) -> None:
         super().__init__()
         self.first_norm, self.second_norm = group_norm(entering), group_norm(leaving)
-        self.first, self.second = (nn.Conv2d(size, leaving, 3, padding=1) for size in (entering, leaving))
+        self.first, self.second = (convolution(size, leaving, 3, padding=1) for size in (entering, leaving))
         self.embedding = nn.Linear(embedded, leaving)
         self.dropout = nn.Dropout(dropout)
-        self.shortcut = nn.Conv2d(entering, leaving, 1) if entering != leaving else nn.Identity()
+        self.shortcut = convolution(entering, leaving, 1) if entering != leaving else nn.Identity()
         self.attention = Attention(leaving) if attends else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Map (B, C, H, W) and (B, D) to (B, C', H, W)."""
-        hidden = self.first(F.silu(self.first_norm(x))) + self.embedding(embedding)[:, :, None, None]
+        """Map (B, C, H, W) and (B, D) to (B, C', H, W), or (B, C, T) to (B, C', T)."""
+        told = self.embedding(embedding)
+        hidden = self.first(F.silu(self.first_norm(x))) + told.view(*told.shape, *[1] * (x.ndim - 2))
         hidden = self.second(self.dropout(F.silu(self.second_norm(hidden))))
         return self.attention(self.shortcut(x) + hidden)
 
@@ -116,39 +129,17 @@ class Attention(nn.Module):
         self.project = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to the same shape."""
+        """Map (B, C, H, W) or (B, C, T) to the same shape."""
         tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, HW, C): no copy where channels lie last
         query, key, value = self.query_key_value(tokens)[:, None].chunk(3, dim=-1)
         gathered = self.project(attend(query, key, value)[:, 0])
         return x + gathered.transpose(1, 2).reshape(x.shape)
 
 
-class Halve(nn.Conv2d):
-    """Halve the size by a strided convolution, padded evenly; the paper's code pads below and to the right only."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels, 3, stride=2, padding=1)
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, C, H / 2, W / 2); the embedding is not used."""
-        return super().forward(x)
-
-
-class Double(nn.Conv2d):
-    """Double the size by repeating pixels, then smooth by a convolution."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, C, 2 H, 2 W); the embedding is not used."""
-        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-
-
 def initialise(network: UNet) -> None:
     """Draw weights uniformly with Glorot's variance, as DDPM's code; residual branches and the output begin at zero."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.Conv1d | nn.Linear):
             nn.init.xavier_uniform_(module.weight)
             assert module.bias is not None
             nn.init.zeros_(module.bias)
@@ -158,32 +149,39 @@ def initialise(network: UNet) -> None:
         elif isinstance(module, Attention):
             nn.init.zeros_(module.project.weight)
     last = network.leave[-1]
-    assert isinstance(last, nn.Conv2d)
+    assert isinstance(last, nn.Conv2d | nn.Conv1d)
     nn.init.zeros_(last.weight)
 
 
 def sides_of(shape: tuple[int, ...], patch: int, multipliers: list[int], attention: list[int]) -> list[int]:
     """Return the longer side at each level, having checked that the picture can be halved and attended to as asked."""
-    given = "x".join(map(str, shape))
-    if len(shape) != 3:
-        raise ConfigError(f"model.denoiser: a U-Net takes pictures, given data of {given}. Choose another data=.")
-    if shape[1] % patch or shape[2] % patch:
-        raise ConfigError(f"model.denoiser.patch: given {patch}, allowed: what divides {given}. Type 1 or 2.")
-    shape = (shape[0], shape[1] // patch, shape[2] // patch)
-    halvings = len(multipliers) - 1
-    if shape[1] % 2**halvings or shape[2] % 2**halvings:
-        possible = next(n for n in range(halvings, -1, -1) if not (shape[1] % 2**n or shape[2] % 2**n))
-        fewer = ",".join(map(str, multipliers[: possible + 1]))
+    given, waves = "x".join(map(str, shape)), len(shape) == 2
+    if len(shape) not in (2, 3):
         raise ConfigError(
-            f"model.denoiser.multipliers: {len(multipliers)} levels halve the picture {halvings} times, given {given}, "
-            f"allowed: sides divisible by {2**halvings}. Type model.denoiser.multipliers=[{fewer}] or data.size=32."
+            f"model.denoiser: a U-Net takes pictures and waves, given data of {given}. Choose other data=."
         )
-    sides = [max(shape[1:]) >> level for level in range(len(multipliers))]
+    if any(side % patch for side in shape[1:]):
+        raise ConfigError(f"model.denoiser.patch: given {patch}, allowed: what divides {given}. Type 1 or 2.")
+    if waves and patch == 1:
+        raise ConfigError(f"model.denoiser: a U-Net for pictures is given waves of {given}. Type model=audio_diffusion,"
+                          " or data.features=mel, which makes pictures of them.")  # fmt: skip
+    lengths = [side // patch for side in shape[1:]]
+    halvings = len(multipliers) - 1
+    if any(length % 2**halvings for length in lengths):
+        possible = next(n for n in range(halvings, -1, -1) if not any(length % 2**n for length in lengths))
+        fewer = ",".join(map(str, multipliers[: possible + 1]))
+        other = "another data.seconds=" if waves else "data.size=32"
+        raise ConfigError(
+            f"model.denoiser.multipliers: {len(multipliers)} levels halve the data {halvings} times, given {given}, "
+            f"allowed: sides divisible by {patch * 2**halvings}. Type model.denoiser.multipliers=[{fewer}] or {other}."
+        )
+    sides = [max(lengths) >> level for level in range(len(multipliers))]
     unknown = [side for side in attention if side not in sides]
     if unknown:
         nearest = min(sides, key=lambda side: abs(side - unknown[0]))
         raise ConfigError(
             f"model.denoiser.attention: given {unknown[0]}, but the levels of data of {given} are "
-            f"{', '.join(map(str, sides))} pixels a side. Type model.denoiser.attention=[{nearest}]."
+            f"{', '.join(map(str, sides))} {'long' if waves else 'pixels a side'}. "
+            f"Type model.denoiser.attention=[{nearest}]."
         )
     return sides

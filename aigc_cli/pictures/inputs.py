@@ -82,6 +82,8 @@ def from_data(config: Mapping[str, Any], trained: Mapping[str, Any], spec: DataS
 
 def from_folder(folder: Path, spec: DataSpec, most: int | None = None) -> Inputs:
     """Read pictures as the data's own are: size, channels, middle crop; a sub-folder is a class. Bad ones are told."""
+    if spec.sound:
+        return _sounds_from_folder(folder, spec, most)
     files = find_pictures(str(folder), "samples")
     channels, side = spec.shape[0], spec.shape[-1]
     if spec.shape != (channels, side, side) or channels not in (1, 3) or spec.levels != 256:
@@ -96,8 +98,31 @@ def from_folder(folder: Path, spec: DataSpec, most: int | None = None) -> Inputs
                 cut += picture_size(file) != (side, side)
             except Rejected as reason:
                 rejected.append(f"{shown(path)} ({reason})")
-    tell_rejected(rejected)
     tell_cut(cut, spec, "crop")
+    return _collected(found, rejected, folder)
+
+
+def _sounds_from_folder(folder: Path, spec: DataSpec, most: int | None) -> Inputs:
+    """Read sounds as the data's own are: rate, channels, the first so many seconds; a sub-folder is a class."""
+    from aigc_cli.data.folders import existing_folder, list_files
+    from aigc_cli.data.sound import clips_of
+    from aigc_cli.sounds.reading import SUFFIXES, read_clip
+
+    clips, found, rejected = clips_of(spec), {}, []
+    root = existing_folder(str(folder), "samples")
+    for path in (path for path, _, _ in list_files(root, "samples") if path.lower().endswith(SUFFIXES)):
+        if most is None or len(found) < most:
+            try:
+                found[path] = clips.stored(read_clip(root / path, clips.sample_rate, clips.samples, clips.channels))
+            except Rejected as reason:
+                rejected.append(f"{shown(path)} ({reason})")
+    return _collected(found, rejected, folder, "sounds")
+
+
+def _collected(found: dict[str, NDArray], rejected: list[str], folder: Path, what: str = "pictures") -> Inputs:
+    tell_rejected(rejected)
+    if not found and what == "sounds":
+        raise ConfigError(f"samples: no sounds in '{folder}'. Allowed: a folder of WAV, FLAC, OGG, Opus, MP3, AIFF.")
     refuse_none(found, folder)
     folders = [path.partition("/")[0] if "/" in path else "" for path in found]
     classes = sorted(set(folders))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import DataSpec
-from aigc_cli.sounds.companding import amplitudes
+from aigc_cli.sounds.companding import MU, amplitudes
 from aigc_cli.sounds.spectrogram import from_log_mel, log_mel
 
 
@@ -22,14 +23,22 @@ def waves(stored: Tensor, spec: DataSpec) -> Tensor:
     stored = stored.cpu()
     if spec.sound.bands:
         return from_log_mel(spec.encode(stored), spec.sound.sample_rate, spec.sound.samples)
-    return _expanded(stored, spec)
+    return as_waves(stored, spec)
+
+
+def as_stored(wave: Tensor, spec: DataSpec) -> Tensor:
+    """Return waves of any shape as stored samples of audio, clamped: the inverse of as_waves."""
+    if spec.sound and spec.sound.mu_law:
+        bent = wave.sign() * torch.log1p(MU * wave.abs()) / math.log1p(MU)
+        return spec.decode(bent)
+    return spec.decode(wave)
 
 
 def perceived(stored: Tensor, spec: DataSpec) -> Tensor:
     """Return data as maps (B, C, H, W) in [-1, 1] to compare them by: pictures as they are, sounds as log-mel."""
     if spec.sound is None or spec.sound.bands:
         return spec.encode(stored)
-    return log_mel(_expanded(stored, spec), spec.sound.sample_rate)
+    return log_mel(as_waves(stored, spec), spec.sound.sample_rate)
 
 
 def write_sounds(
@@ -43,7 +52,8 @@ def write_sounds(
         write_sound(wave, spec.sound.sample_rate, folder / f"{first + index:05d}{name}.{format}", format)
 
 
-def _expanded(stored: Tensor, spec: DataSpec) -> Tensor:
+def as_waves(stored: Tensor, spec: DataSpec) -> Tensor:
+    """Return stored samples of audio as waves in [-1, 1], of the same shape, where they are."""
     if spec.sound and spec.sound.mu_law:
         return torch.from_numpy(amplitudes()).to(stored.device)[stored.long()]
     return spec.encode(stored)

@@ -25,7 +25,7 @@ SMALL = ("model=ddpm", "model.denoiser.width=8", "model.denoiser.blocks=1")
 
 
 @pytest.mark.parametrize(("overrides", "settings", "said"), [
-    (["model=ddpm"], {"shape": (1, 16000), "kind": "audio"}, "given audio data, allowed: image"),
+    (["model=ddpm"], {"shape": (1, 16000), "kind": "audio"}, "Type model=audio_diffusion, or data.features=mel"),
     (["model=gan"], {"shape": (64,), "kind": "text"}, "given text data, allowed: image or audio"),
     (["model=dcgan"], {"shape": (1, 30, 30)}, "data.size=32"),
     (["model=dcgan"], {"shape": (3, 32, 64)}, "allowed: squares"),
