@@ -60,7 +60,9 @@ often used (aigc show lists all, with their meaning):
   batch_size=N  seed=N                 samples a step; everything random
   device=auto  precision=auto          cpu, cuda, mps; fp32, bf16, fp16
   data.root=PATH                       where the data lie
-  data.augment=[flip,crop]             random changes: flip, crop, jitter, rotate, scale, colour
+  data.augment=[flip,crop]             random changes: flip, crop, jitter, rotate, scale, colour;
+                                       of sounds: gain, shift, noise, polarity
+  data.features=mel                    sounds as spectrograms, for any model of pictures
   data.labels=true                     of an image_folder: its sub-folders are classes
   data=picture_pairs                   pairs in two folders (data.source=a data.target=b) or side by side (both null)
   model.conditional=true               learn by label, and sample by label
@@ -93,7 +95,7 @@ often used:
   mask=PICTURE               with start: white is painted anew, the rest is kept exactly; resample=5 (not with
                              dpm_solver) fits it in better
   temperature=0.9  top_k=50  autoregressive: safer or bolder; choose among the likeliest only
-  format=png                 png, jpeg, webp; of walks webp, gif
+  format=png                 png, jpeg, webp; of walks webp, gif; of sounds wav, flac: files, and a sheet of them
   files=true                 single files instead of one grid
   interpolate=true           a walk through the latent space, as an animation
   manifold=true              the plane of a two-dimensional latent (a vae with model.latent=2)
@@ -119,7 +121,8 @@ usage: aigc data check|pack data=NAME [key=value ...]
 often used:
   data.root=PATH         where the data lie
   data.size=64           side of the pictures; data.fit=crop or pad
-  data.labels=true       of an image_folder: its sub-folders are classes
+  data.seconds=1.024     of sounds; data.sample_rate=16000, to which all are resampled
+  data.labels=true       of an image_folder or audio_folder: its sub-folders are classes
   data.max_bad=0.1       share of files that may be unreadable
   data.cache=PATH        where packs are kept
 
@@ -163,12 +166,13 @@ EVALUATE = (
 usage: aigc evaluate ckpt=PATH [key=value ...]
        aigc evaluate samples=FOLDER data=NAME [key=value ...]
 
-Measure a trained model, or any folder of pictures, against held-out data: a table, and evaluation.json beside it.
+Measure a trained model, or any folder of pictures or sounds, against held-out data: a table, and evaluation.json beside it.
 
 often used:
   n=10000                    samples; figures of different n do not compare
   metrics=[frechet,labels]   of frechet, kernel, precision_recall, density_coverage, inception_score, labels,
-                             sliced_wasserstein, likelihood, memorisation, restoration; all that apply if left out
+                             sliced_wasserstein, likelihood, memorisation, restoration, pitch; all that apply if
+                             left out
   features=classifier        classifier (trained once on the data's labels), inception, pixels
   weights=PATH               the Inception network's weights, where there is no network
   split=test                 data to compare with: test, train

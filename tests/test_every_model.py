@@ -71,7 +71,7 @@ TINY = {
     "fast_style": ["model.network.width=4", "model.network.blocks=1", "model.style_size=32"],
     "wavegan": ["model.generator.width=4", "model.critic.width=4", "model.critic_steps=2"],
     "audio_diffusion": ["model.denoiser.width=8", "model.denoiser.multipliers=[1,1]", "model.denoiser.blocks=1",
-                        "model.denoiser.attention=[16]", "model.sampler.steps=3"],
+                        "model.denoiser.attention=[64]", "model.denoiser.patch=4", "model.sampler.steps=3"],
     "wavenet": ["model.network.width=8", "model.network.skip=8", "model.network.stacks=1", "model.network.layers=3",
                 "model.network.embedding=4"],
 }  # fmt: skip
@@ -82,7 +82,7 @@ PARAMETERS = {
     "autoencoder": 1.09e6, "autoencoder_conv": 1.08e6, "denoising_autoencoder": 1.09e6, "vqvae": 1.15e6,
     "vqvae_prior": 6.17e6, "super_resolution": 1.37e6, "pix2pix": 57.18e6, "fast_style": 1.68e6,
     "lsgan": 6.34e6, "wgan": 6.34e6, "wgan_gp": 6.34e6, "sngan": 6.34e6, "resnet_gan": 18.1e6, "stylegan2": 27.8e6,
-    "vae_gan": 8.19e6, "vae_map": 1.07e6, "wavegan": 36.5e6, "wavenet": 1.26e6, "audio_diffusion": 34.0e6,
+    "vae_gan": 8.19e6, "vae_map": 1.07e6, "wavegan": 36.5e6, "wavenet": 1.26e6, "audio_diffusion": 32.7e6,
 }  # fmt: skip
 FIRST_STAGES = {"vqvae_prior": "vqvae", "latent_diffusion": "vqvae"}  # what a preset builds upon
 FROM_PAIRS = {"pix2pix"}  # presets whose data come with pictures
