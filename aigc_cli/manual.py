@@ -166,7 +166,8 @@ EVALUATE = (
 usage: aigc evaluate ckpt=PATH [key=value ...]
        aigc evaluate samples=FOLDER data=NAME [key=value ...]
 
-Measure a trained model, or any folder of pictures or sounds, against held-out data: a table, and evaluation.json beside it.
+Measure a trained model, or any folder of pictures or sounds, against held-out data: a table, and evaluation.json beside
+it.
 
 often used:
   n=10000                    samples; figures of different n do not compare

@@ -70,6 +70,7 @@ TINY = {
     "pix2pix": ["model.generator.width=4", "model.critic.width=4", "model.critic.halvings=2"],
     "fast_style": ["model.network.width=4", "model.network.blocks=1", "model.style_size=32"],
     "wavegan": ["model.generator.width=4", "model.critic.width=4", "model.critic_steps=2"],
+    "audio_autoencoder": ["model.encoder.width=4", "model.decoder.width=4", "model.latent=8"],
     "audio_diffusion": ["model.denoiser.width=8", "model.denoiser.multipliers=[1,1]", "model.denoiser.blocks=1",
                         "model.denoiser.attention=[64]", "model.denoiser.patch=4", "model.sampler.steps=3"],
     "wavenet": ["model.network.width=8", "model.network.skip=8", "model.network.stacks=1", "model.network.layers=3",
@@ -83,6 +84,7 @@ PARAMETERS = {
     "vqvae_prior": 6.17e6, "super_resolution": 1.37e6, "pix2pix": 57.18e6, "fast_style": 1.68e6,
     "lsgan": 6.34e6, "wgan": 6.34e6, "wgan_gp": 6.34e6, "sngan": 6.34e6, "resnet_gan": 18.1e6, "stylegan2": 27.8e6,
     "vae_gan": 8.19e6, "vae_map": 1.07e6, "wavegan": 36.5e6, "wavenet": 1.26e6, "audio_diffusion": 32.7e6,
+    "audio_autoencoder": 3.23e6,
 }  # fmt: skip
 FIRST_STAGES = {"vqvae_prior": "vqvae", "latent_diffusion": "vqvae"}  # what a preset builds upon
 FROM_PAIRS = {"pix2pix"}  # presets whose data come with pictures
@@ -91,6 +93,7 @@ SOUNDS = {
     "wavegan": 512,
     "wavenet": 64,
     "audio_diffusion": 512,
+    "audio_autoencoder": 512,
 }  # presets for sounds, and how many samples these have here
 MU_LAW = {"wavenet"}  # presets for sounds of 256 levels
 CPU = torch.device("cpu")
@@ -293,7 +296,7 @@ def test_codes_and_scores_are_one_row_and_one_number_a_sample(preset, conditiona
 @pytest.mark.parametrize(("preset", "conditional"), able("compress", "tokenise"))
 def test_first_stages_keep_their_word(preset, conditional):
     """Latents and symbols have the shapes that are promised, and are read back as data."""
-    model, x = build(preset, conditional).eval(), batch(0).x
+    model, x = build(preset, conditional).eval(), batch(0, preset=preset).x
     condition = labels(model, len(x))
     assert isinstance(model, Compresses | Tokenises)
     if isinstance(model, Compresses):

@@ -20,6 +20,7 @@ from aigc_cli.data.sound import Clips
 from aigc_cli.data.source import Rejected
 from aigc_cli.data.tones import NOTES, pluck
 from aigc_cli.interfaces import DataSpec, Shapes, Sound
+from aigc_cli.metrics.fidelity import snr
 from aigc_cli.metrics.pitch import CLEAR, accuracy_of_notes, pitches
 from aigc_cli.models.autoregressive import draw
 from aigc_cli.networks.wavenet import WaveNet
@@ -382,3 +383,23 @@ def test_wavenet_wants_levels(capsys):
     small = ["data=tones", "data.count=120", "data.seconds=0.128", "data.cache=cache", "data.workers=0"]
     assert main(["train", *small, "model=wavenet", "data.mu_law=false"]) == 2
     assert "these data have 65,536. Type data.mu_law=true" in capsys.readouterr().err
+
+
+def test_an_autoencoder_of_sounds_is_measured_by_the_error_it_makes(place):
+    small = ["data=tones", "data.count=120", "data.seconds=0.128", "data.cache=cache", "data.workers=0"]
+    tiny = ["model=audio_autoencoder", "model.encoder.width=2", "model.decoder.width=2", "batch_size=12", "steps=3",
+            "preview.n=12", "name=coder"]  # fmt: skip
+    assert main(["train", *small, *tiny]) == 0
+    assert Path("outputs/coder/samples/step-00000003.png").is_file()
+    assert main(["evaluate", "ckpt=outputs/coder"]) == 0
+    figures = json.loads(Path("outputs/coder/evaluation.json").read_text())["figures"]
+    assert set(figures) == {"snr"}
+    assert main(["reconstruct", "ckpt=outputs/coder"]) == 0
+    assert main(["encode", "ckpt=outputs/coder"]) == 0
+
+
+def test_signal_to_noise_is_energy_over_error():
+    wave = torch.from_numpy(sine(200, 0.1))[None, None]
+    assert snr(wave * 0.9, wave)[0] == pytest.approx(20, abs=1e-3)
+    assert snr(torch.zeros_like(wave), wave)[0] == pytest.approx(0, abs=1e-3)
+    assert snr(wave, torch.zeros_like(wave))[0] == 0

@@ -77,7 +77,8 @@ def produced(metrics: Sequence[str], model: Model) -> list[str]:
     known = [name for name, measure in MEASURES.items() if measure.group in metrics]
     bounds = model.bound_names if isinstance(model, Bounds) else ()
     without = set() if model.conditional else {"agreement"}
-    without |= set() if isinstance(model, Transforms) else {"given_psnr", "given_ssim"}
+    without |= {"psnr", "ssim", "given_psnr", "given_ssim"} if model.spec.kind == "audio" else {"snr", "given_snr"}
+    without |= set() if isinstance(model, Transforms) else {"given_psnr", "given_ssim", "given_snr"}
     return [name for name in known if name not in without and (MEASURES[name].group != "likelihood" or name in bounds)]
 
 

@@ -14,7 +14,7 @@ Group: TypeAlias = Literal[  # what metrics=[...] asks for
 Figure: TypeAlias = Literal[  # of which one may be the best
     "frechet", "kernel", "precision", "recall", "density", "coverage", "inception_score", "class_entropy", "confident",
     "agreement", "sliced_wasserstein", "elbo", "importance_weighted", "psnr", "ssim",
-    "pitch_error", "clear_pitch",
+    "snr", "pitch_error", "clear_pitch",
 ]  # fmt: skip
 Look: TypeAlias = Literal["classifier", "inception", "pixels"]  # the features that pictures are compared by
 PREFIX = "evaluation/"  # of the figures' names among those of training
@@ -52,6 +52,8 @@ MEASURES: dict[str, Measure] = {
     "clear_pitch": Measure("pitch", "clips with a clear pitch", +1),
     "psnr": Measure("restoration", "what is made of held-out data, decibels", +1),
     "ssim": Measure("restoration", "the same, as structural similarity", +1),
+    "snr": Measure("restoration", "what is made of held-out sounds, decibels", +1),
+    "given_snr": Measure("restoration", "what it is made from, decibels", 0),
     "given_psnr": Measure("restoration", "what it is made from, decibels", 0),
     "given_ssim": Measure("restoration", "the same, as structural similarity", 0),
 }

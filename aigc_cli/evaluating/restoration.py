@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aigc_cli.abilities import Reconstructs, Transforms
-from aigc_cli.interfaces import Model
-from aigc_cli.metrics.fidelity import psnr, ssim
+from aigc_cli.interfaces import DataSpec, Model
+from aigc_cli.metrics.fidelity import psnr, snr, ssim
 from aigc_cli.pictures.rows import told
 from aigc_cli.randomness import mix
+from aigc_cli.sounds.waveforms import as_waves
 
 Parts = Iterator[tuple[Tensor, Tensor | None]]
 
@@ -29,7 +30,7 @@ def restoration(model: Any, parts: Parts, seed: int) -> dict[str, float]:
     Where the model transforms, what it was given is measured as well: enlarged to size by bicubic interpolation.
     """
     found: dict[str, list[Tensor]] = {}
-    levels = model.spec.levels
+    spec: DataSpec = model.spec
     for number, (x, labels) in enumerate(parts):
         condition = told(model, labels)
         generator = torch.Generator(x.device).manual_seed(mix(seed, number))
@@ -38,20 +39,26 @@ def restoration(model: Any, parts: Parts, seed: int) -> dict[str, float]:
                 given = model.given(x, condition, generator=generator)
                 made = model.transform(given, generator=generator)
                 if given.shape[1] == x.shape[1]:  # a drawing to be coloured compares with no photograph
-                    given = as_large(given, x)
-                    found.setdefault("given_psnr", []).append(psnr(given, x, levels))
-                    found.setdefault("given_ssim", []).append(ssim(given, x, levels))
+                    for name, values in fidelities(as_large(given, x), x, spec).items():
+                        found.setdefault(f"given_{name}", []).append(values)
             else:
                 made = model.reconstruct(x, condition)
-        found.setdefault("psnr", []).append(psnr(made, x, levels))
-        found.setdefault("ssim", []).append(ssim(made, x, levels))
+        for name, values in fidelities(made, x, spec).items():
+            found.setdefault(name, []).append(values)
     return {
         name: float(torch.cat(values).cpu().double().mean()) for name, values in sorted(found.items(), reverse=True)
     }
 
 
+def fidelities(made: Tensor, wanted: Tensor, spec: DataSpec) -> dict[str, Tensor]:
+    """Return how near each stored sample is to what is wanted, by what is used of pictures, or of sounds: (N,) each."""
+    if spec.kind == "audio":
+        return {"snr": snr(as_waves(made, spec), as_waves(wanted, spec))}
+    return {"psnr": psnr(made, wanted, spec.levels), "ssim": ssim(made, wanted, spec.levels)}
+
+
 def as_large(given: Tensor, like: Tensor) -> Tensor:
-    """Return stored pictures enlarged to the sides of others."""
+    """Return stored pictures enlarged to the sides of others; what has these already, as it is."""
     if given.shape[2:] == like.shape[2:]:
         return given
     enlarged = F.interpolate(given.float(), like.shape[2:], mode="bicubic")

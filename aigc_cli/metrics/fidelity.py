@@ -1,4 +1,4 @@
-"""How near pictures are to what they should be: peak signal-to-noise ratio and structural similarity."""
+"""How near data are to what they should be: pictures by peak signal-to-noise ratio and structural similarity."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ def psnr(made: Tensor, wanted: Tensor, levels: int) -> Tensor:
     """Return 10 log10(range^2 / mean squared error) of each stored picture, in decibels: (N,)."""
     errors = (made.float() - wanted.float()).div(levels - 1).square().flatten(1).mean(1)
     return -10 * errors.clamp(min=SMALLEST_ERROR).log10()
+
+
+def snr(made: Tensor, wanted: Tensor) -> Tensor:
+    """Return 10 log10(energy of what is wanted / of the error) of each wave, in decibels: (N,); silence counts as 0."""
+    energy, error = (each.float().square().flatten(1).mean(1) for each in (wanted, made - wanted))
+    return torch.where(energy > 0, 10 * (energy / error.clamp(min=SMALLEST_ERROR)).clamp(min=1e-10).log10(), 0.0)
 
 
 def ssim(made: Tensor, wanted: Tensor, levels: int) -> Tensor:

@@ -1,7 +1,11 @@
-"""WaveGAN's generator and critic, arXiv:1802.04208: DCGAN flattened to one dimension, with strides of 4."""
+"""WaveGAN's generator and critic, arXiv:1802.04208: DCGAN flattened to one dimension, with strides of 4.
+
+And an encoder made as the critic is, whose codes the generator decodes.
+"""
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Annotated
 
@@ -83,6 +87,27 @@ class Critic(nn.Module):
             return logits
         assert condition is not None, "a network built for classes is called with labels"
         return logits + (self.label(condition) * features).sum(1)
+
+
+class Encoder(nn.Module):
+    """Shorten a wave as the critic does, without shuffling, to a code."""
+
+    def __init__(self, shapes: Shapes, *, width: Annotated[int, Gt(0)]) -> None:
+        super().__init__()
+        self.output = shapes.output
+        strides = strides_of(shapes.input)[::-1]
+        channels = [width * min(WIDEST, 1 << level) for level in range(len(strides))]
+        layers: list[nn.Module] = []
+        for stride, (entering, leaving) in zip(strides, pairwise([shapes.input[0], *channels]), strict=True):
+            layers += [nn.Conv1d(entering, leaving, KERNEL, stride, KERNEL // 2), nn.LeakyReLU(SLOPE)]
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.leave = nn.Linear(BASE * channels[-1] + shapes.condition, math.prod(shapes.output))
+        self.condition = shapes.condition
+        self.apply(initialise)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Map waves (B, channels, T) to codes (B, *output)."""
+        return self.leave(append_one_hot(self.layers(x), condition, self.condition)).reshape(len(x), *self.output)
 
 
 def shuffled(x: Tensor, most: int) -> Tensor:
