@@ -43,7 +43,7 @@ def open_model(config: Mapping[str, Any], protocol: str, lacks: str) -> Opened:
     from aigc_cli.checkpoints import resolve
     from aigc_cli.checkpoints.restoring import restore
     from aigc_cli.devices import choose
-    from aigc_cli.pictures.rows import verb_of
+    from aigc_cli.pictures.rows import showable, verb_of
 
     device = choose(config["device"], "fp32").torch
     checkpoint = resolve(path)
@@ -52,9 +52,9 @@ def open_model(config: Mapping[str, Any], protocol: str, lacks: str) -> Opened:
     if not isinstance(model, getattr(abilities, protocol)):
         use = verb_of(model)
         raise ConfigError(f"ckpt: model '{name}' {lacks}." + (f" It can: aigc {use} ckpt={path}" if use else ""))
-    if model.spec.kind != "image" or len(model.spec.shape) != 3 or model.spec.shape[0] not in (1, 3):
+    if not showable(model.spec):
         raise ConfigError(f"ckpt: given a model of {model.spec.kind} {model.spec.shape}, allowed: pictures of 1 or 3 "
-                          "channels.")  # fmt: skip
+                          "channels, and sounds.")  # fmt: skip
     return Opened(model, checkpoint, name, device)
 
 

@@ -25,6 +25,10 @@ def transform_folder(verb: str, config: Mapping[str, Any]) -> None:
     opened = open_model(config, "Transforms", f"does not {verb} pictures")
     if opened.model.verb != verb:
         raise ConfigError(f"ckpt: model '{opened.name}' does not {verb}. Type aigc {opened.model.verb} instead.")
+    if opened.model.spec.sound:
+        raise ConfigError(
+            f"ckpt: aigc {verb} works on pictures yet, and this model makes sounds. Type aigc reconstruct."
+        )
     source = Path(config["samples"]).expanduser()
     folder, prefix = home_of(opened.checkpoint.path, verb)
     target = Path(config["output"]).expanduser() if config["output"] else folder / f"{prefix}{source.resolve().stem}"
