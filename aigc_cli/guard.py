@@ -77,7 +77,7 @@ class Guard:
             self._say(
                 f"step {step:,}: the samples have become alike, with {ratio:.0%} of the data's variety after "
                 f"{self.best:.0%}: the model has collapsed. The checkpoint of step {self.good:,} is from before and is "
-                "kept: start from it (init=) with a smaller optimizer.lr{self.remedies}."
+                f"kept: start from it (init=) with a smaller optimizer.lr{self.remedies}."
             )
 
     def note(self, step: int) -> None:

@@ -27,6 +27,7 @@ class Drawn:
     columns: int
     samples: Tensor | None = None  # as stored; None where they are not a model's own
     labels: Tensor | None = None
+    heard: Tensor | None = None  # of sounds, their waves
 
 
 class Previews:
@@ -46,11 +47,11 @@ class Previews:
         name = f"samples/step-{step:08d}.png"
         path = self.folder / name
         page = save_grid(drawn.pictures, path, columns=drawn.columns, metadata=about)
-        if drawn.samples is not None and self.pack.spec.sound:
-            from aigc_cli.sounds.waveforms import write_sounds
+        if drawn.heard is not None and self.pack.spec.sound:
+            from aigc_cli.sounds.waveforms import write_waves
 
             names = None if drawn.labels is None else [self.pack.spec.class_names[label] for label in drawn.labels]
-            write_sounds(drawn.samples, self.pack.spec, path.with_suffix(""), names=names)
+            write_waves(drawn.heard, self.pack.spec.sound.sample_rate, path.with_suffix(""), names=names)
         return name, page
 
     def _samples(self, model: Any) -> Drawn:
@@ -62,7 +63,13 @@ class Previews:
         with progress(model, "preview"):
             samples = draw(model, n, labels, seed=self.seed, device=self.device)
         columns = default_columns(n, spec.classes if model.conditional else 1)
-        return Drawn(shown(samples, spec), columns, samples, labels)
+        if spec.sound is None:
+            return Drawn(shown(samples, spec), columns, samples, labels)
+        from aigc_cli.sounds.sheets import drawn_waves
+        from aigc_cli.sounds.waveforms import waves
+
+        heard = waves(samples, spec)
+        return Drawn(drawn_waves(heard, spec.sound.sample_rate), columns, samples, labels, heard)
 
     def _examples(self, model: Model) -> Drawn:
         """Return what the model makes of the same held-out data each time."""

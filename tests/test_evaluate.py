@@ -209,7 +209,7 @@ def test_a_sweep_may_sort_by_the_frechet_distance(place, capsys):
         (["ckpt=RUN", "metrics=[frechte]"], "metrics: given ['frechte'], allowed: list of frechet"),
         (["ckpt=RUN", "metrics=[fid]"], "Did you mean 'frechet'?"),
         (["ckpt=RUN", "metrics=[]"], "metrics: given [], allowed: list of frechet"),
-        (["ckpt=RUN", "metrics=frechet"], "restoration of length >= 1 or null. Did you mean '[frechet]'?"),
+        (["ckpt=RUN", "metrics=frechet"], "pitch of length >= 1 or null. Did you mean '[frechet]'?"),
         (["ckpt=RUN", "features=pixel"], "pixels or null. Did you mean 'pixels'?"),
         (["ckpt=RUN", "metrics=[likelihood]"], "metrics: likelihood needs a model that bounds it"),
         (["ckpt=VAE", "metrics=[likelihood]", "precision=bf16"], "precision: no samples are drawn for these figures"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 import soundfile
 import torch
 
+from aigc_cli.checkpoints import Checkpoint
+from aigc_cli.checkpoints.restoring import read_spec
 from aigc_cli.cli import main
 from aigc_cli.config import load
 from aigc_cli.data import AUGMENTS, FOR_SOUNDS
@@ -19,18 +22,20 @@ from aigc_cli.data.pack import open_data
 from aigc_cli.data.sound import Clips
 from aigc_cli.data.source import Rejected
 from aigc_cli.data.tones import NOTES, pluck
+from aigc_cli.errors import CheckpointError
 from aigc_cli.interfaces import DataSpec, Shapes, Sound
 from aigc_cli.metrics.fidelity import snr
 from aigc_cli.metrics.pitch import CLEAR, accuracy_of_notes, pitches
 from aigc_cli.models.autoregressive import draw
 from aigc_cli.networks.wavenet import WaveNet
+from aigc_cli.pictures.inputs import from_folder
 from aigc_cli.sounds.companding import amplitudes, compress
 from aigc_cli.sounds.notes import frequency_of
 from aigc_cli.sounds.reading import read_clip
 from aigc_cli.sounds.seen import as_seen, seen_pack, seen_spec
 from aigc_cli.sounds.sheets import tiles
 from aigc_cli.sounds.spectrogram import from_log_mel, log_mel
-from aigc_cli.sounds.waveforms import as_stored, as_waves, waves, write_sound, write_sounds
+from aigc_cli.sounds.waveforms import as_stored, as_waves, waves, write_sound, write_waves
 
 RATE = 8_000
 PIPELINE = {"cache": "cache", "workers": 0, "max_bad": 0.01, "augment": []}
@@ -261,7 +266,7 @@ def test_sounds_are_written_as_they_are(place):
         again, rate = soundfile.read(place / f"a.{format}", dtype="float32")
         assert rate == RATE
         assert np.abs(again - wave[0].numpy()).max() < 1e-4
-    write_sounds(WAVES.decode(wave[None]), WAVES, place / "many", names=["C#4"])
+    write_waves(wave[None], RATE, place / "many", names=["C#4"])
     assert [path.name for path in (place / "many").iterdir()] == ["00000-C#4.wav"]
 
 
@@ -403,3 +408,68 @@ def test_signal_to_noise_is_energy_over_error():
     assert snr(wave * 0.9, wave)[0] == pytest.approx(20, abs=1e-3)
     assert snr(torch.zeros_like(wave), wave)[0] == pytest.approx(0, abs=1e-3)
     assert snr(wave, torch.zeros_like(wave))[0] == 0
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_spectrograms_are_drawn_and_heard_in_any_precision(place, precision):
+    small = ["data=tones", "data.count=120", "data.seconds=0.064", "data.cache=cache", "data.workers=0"]
+    tiny = ["model=vae", "data.features=mel", "data.bands=16", "model.encoder.widths=[8]", "model.decoder.widths=[8]",
+            "batch_size=12", "steps=2", "preview.n=4", f"precision={precision}", "name=short"]  # fmt: skip
+    assert main(["train", *small, *tiny]) == 0
+    assert main(["sample", "ckpt=outputs/short", "n=2", f"precision={precision}", "output=made"]) == 0
+    wave, rate = soundfile.read("made/00000.wav")
+    assert (len(wave), rate) == (512, RATE)
+
+
+def test_windows_of_another_rate_are_those_of_the_recording_resampled_whole(place):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 44_100).astype(np.float32)
+    soundfile.write(place / "a.wav", noise, 44_100, subtype="FLOAT")
+    whole = read_clip(place / "a.wav", 16_000, 16_000, 1)
+    for begin in (0, 1_024, 5_000):
+        part = read_clip(place / "a.wav", 16_000, 1_024, 1, begin=begin)
+        apart = np.abs(part - whole[:, begin : begin + 1_024]).max()
+        assert apart < 1e-4, (begin, apart)
+
+
+def test_odd_rates_and_silence_are_read(place):
+    soundfile.write(place / "odd.wav", sine(440, 0.2, 44_101), 44_101)
+    clip = read_clip(place / "odd.wav", RATE, 1_024, 1)
+    assert np.abs(np.fft.rfft(clip[0])).argmax() * RATE / 1024 == pytest.approx(440, abs=8)
+    soundfile.write(place / "silent.wav", np.zeros(4_000), 16_000)
+    assert not read_clip(place / "silent.wav", RATE, 1_024, 1, trim=True).any()
+
+
+def test_white_noise_has_no_clear_pitch_at_any_rate():
+    noise = torch.randn(6, 16_384, generator=torch.Generator().manual_seed(0))
+    for rate in (8_000, 16_000, 44_100):
+        assert accuracy_of_notes(noise, rate, [frequency_of(name) for name in NOTES], None)[1] == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"levels": 256},
+        {"shape": (1024,)},
+        {"shape": (1, 512)},
+        {"sound": None},
+        {"sound": Sound(RATE, 1024, bands=64)},
+        {"sound": Sound(RATE, 1024, mu_law=True)},
+        {"sound": Sound(5, 1024)},
+        {"kind": "image", "shape": (1, 64, 16), "levels": 256, "sound": Sound(RATE, 3, bands=64)},
+        {"kind": "image", "shape": (1, 64, 16), "levels": 256, "sound": Sound(RATE, 1 << 26, bands=64)},
+    ],
+)
+def test_a_strangers_spec_must_make_sense(change):
+    about = {"spec": replace(WAVES, **change).to_dict()}
+    checkpoint = Checkpoint(Path("stranger"), 1, about)
+    with pytest.raises(CheckpointError, match="describes no data that aigc knows"):
+        read_spec(checkpoint)
+    assert read_spec(Checkpoint(Path("known"), 1, {"spec": WAVES.to_dict()})) == WAVES
+
+
+def test_sounds_of_a_folder_are_as_loud_as_those_that_were_trained_on(place):
+    write_folder(place)
+    node = folder_of(place, normalise=True)
+    pack = open_data(node)
+    read = from_folder(place / "sounds", pack.spec, node).x
+    assert np.abs(read).max() == pytest.approx(0.95 * 32768, abs=2)

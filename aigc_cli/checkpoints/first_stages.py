@@ -81,6 +81,6 @@ def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _refuse_other_data(learnt: DataSpec, spec: DataSpec, path: str) -> None:
     """Refuse data of another shape than the first stage's; of labels it may know others, or none."""
-    if (learnt.kind, learnt.shape, learnt.levels) != (spec.kind, spec.shape, spec.levels):
+    if (learnt.kind, learnt.shape, learnt.levels, learnt.sound) != (spec.kind, spec.shape, spec.levels, spec.sound):
         was, now = (f"{each.kind} {'x'.join(map(str, each.shape))} of {each.levels} levels" for each in (learnt, spec))
         raise ConfigError(f"{WHERE}: {path} has learnt {was}, but the data are {now}. Type its data= and data.size=.")

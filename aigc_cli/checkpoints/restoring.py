@@ -13,6 +13,7 @@ from aigc_cli.checkpoints import Checkpoint, fit
 from aigc_cli.config import bind
 from aigc_cli.errors import CheckpointError, ConfigError
 from aigc_cli.interfaces import DataSpec, Model
+from aigc_cli.sounds.windows import hop_of
 
 LARGEST_SAMPLE = 1 << 26  # values of one sample: a picture of 4,700 x 4,700
 SMALL = 1 << 28  # bytes that any model may take, buffers that are not stored included
@@ -54,11 +55,25 @@ def _sound(spec: DataSpec) -> bool:
     sizes = all(type(size) is int and size > 0 for size in (*spec.shape, spec.levels)) and spec.levels <= 1 << 16
     named = all(isinstance(name, str) for name in spec.class_names) and spec.kind in ("image", "audio", "text")
     flat = spec.kind == "image" and len(spec.shape) != 3
-    if (sound := spec.sound) is not None:
-        sizes = sizes and type(sound.sample_rate) is int and 1_000 <= sound.sample_rate <= 192_000
-        sizes = sizes and type(sound.samples) is int and 0 < sound.samples <= LARGEST_SAMPLE
-        sizes = sizes and type(sound.bands) is int and 0 <= sound.bands <= 512
-    return sizes and named and not flat and 0 < math.prod(spec.shape) <= LARGEST_SAMPLE
+    return sizes and named and not flat and _sounds(spec) and 0 < math.prod(spec.shape) <= LARGEST_SAMPLE
+
+
+def _sounds(spec: DataSpec) -> bool:
+    """Tell whether what a spec says of sound goes with its shape and levels."""
+    sound = spec.sound
+    if sound is None:
+        return spec.kind != "audio"
+    numbers = (sound.sample_rate, sound.samples, sound.bands)
+    if not all(type(number) is int for number in numbers) or type(sound.mu_law) is not bool:
+        return False
+    if not (1_000 <= sound.sample_rate <= 192_000 and 0 < sound.samples <= LARGEST_SAMPLE):
+        return False
+    if spec.kind == "audio":
+        alike = len(spec.shape) == 2 and spec.shape[0] in (1, 2) and spec.shape[1] == sound.samples
+        return alike and not sound.bands and spec.levels == (256 if sound.mu_law else 1 << 16)
+    frames = max(1, sound.samples // hop_of(sound.sample_rate))
+    seen = spec.kind == "image" and spec.shape == (1, sound.bands, frames) and spec.levels == 256
+    return seen and 8 <= sound.bands <= 512 and not sound.mu_law
 
 
 def _config(checkpoint: Checkpoint) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from annotated_types import Ge, Le, Len
 
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.measures import OF_SAMPLES, Group, Look
+from aigc_cli.files import file_digest
 from aigc_cli.pictures.request import SETTINGS
 
 if TYPE_CHECKING:
@@ -100,7 +102,8 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
         figures.values |= evaluator.of_model(model)
     folder, of_run = _home(checkpoint.path)
     drawing = {"precision": chosen.precision} if n else {}
-    about = {"ckpt": str(config["ckpt"]), "step": checkpoint.step, **drawing, **typed}
+    weights = checkpoint.path / "model.safetensors" if checkpoint.path.is_dir() else checkpoint.path
+    about = {"ckpt": str(config["ckpt"]), "of": file_digest(weights), "step": checkpoint.step, **drawing, **typed}
     _tell(config, evaluator, figures, f"{name}, step {checkpoint.step:,}", about, folder, n, began)
     if of_run and not typed and config["output"] is None:  # the figures of the model as it was trained
         write_to_run(folder, checkpoint.step, figures.values)
@@ -119,13 +122,14 @@ def _of_folder(config: Mapping[str, Any]) -> None:
     began = time.perf_counter()
     folder = Path(config["samples"]).expanduser()
     pack = open_data(config["data"])
-    samples = torch.from_numpy(from_folder(folder, pack.spec, config["n"]).x)
+    samples = torch.from_numpy(from_folder(folder, pack.spec, config["data"], config["n"]).x)
     device = choose(config["device"], "fp32").torch
     with explaining_memory(device, config["batch_size"]):
         evaluator = Evaluator(pack, _wishes({**config, "n": len(samples)}, pack, None), device).prepare()
         figures = evaluator.of_samples(samples)
     beside = folder.resolve().with_name(f"{folder.resolve().name}-evaluation")  # within, it would be a sample
-    _tell(config, evaluator, figures, folder.name, {"samples": str(folder)}, beside, len(samples), began)
+    about = {"samples": str(folder), "of": hashlib.sha256(samples.numpy().tobytes()).hexdigest()}
+    _tell(config, evaluator, figures, folder.name, about, beside, len(samples), began)
 
 
 def _wishes(config: Mapping[str, Any], pack: Pack, model: Any) -> Wishes:
@@ -199,7 +203,8 @@ def _tell(
         )
     how = how if n else f"held-out data ({wishes.split} split)"
     print_table(f"{title}: {how}, {time.perf_counter() - began:.0f} s", figures)
-    about |= {"n": n, "split": wishes.split, "features": wishes.features, "seed": wishes.seed, "draws": wishes.draws}
+    about |= {"n": n, "data": evaluator.given.fingerprint, "split": wishes.split, "features": wishes.features,
+              "weights": wishes.weights, "seed": wishes.seed, "draws": wishes.draws}  # fmt: skip
     print(f"  figures: {write_json(folder, about, figures)}")
-    if figures.copies and (path := write_copies(folder, figures.copies, evaluator.pack.spec)):
+    if figures.copies and (path := write_copies(folder, figures.copies, evaluator.given.spec)):
         print(f"  copies:  {path} (samples over the training data nearest to them, the most alike first)")

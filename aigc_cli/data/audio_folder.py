@@ -48,7 +48,7 @@ class AudioFolder:
 
     @functools.cached_property
     def recordings(self) -> list[str]:
-        """List those that are sounds by name; with labels only those in sub-folders."""
+        """List those that are sounds by name."""
         found = [path for path, _, _ in self.files if path.lower().endswith(SUFFIXES)]
         if not found:
             raise DataError(f"data.root: no sounds ({KINDS}) among the {len(self.files)} files of '{self.root}'.")

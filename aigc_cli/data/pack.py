@@ -109,10 +109,12 @@ def advice(pack: Pack, augment: Sequence[str] = (), critic: str | None = None) -
     count = pack.counts["train"]
     if count >= SMALL:
         return None
-    more = "" if augment else " data.augment=[flip,crop,colour] makes more of them."
-    aid = f" {critic} keeps the critic from learning them by heart." if critic else ""
+    sound, waves = pack.about.get("sound"), pack.about["kind"] == "audio"
+    kinds = "gain,shift,noise,polarity" if waves else "" if sound else "flip,crop,colour"
+    more = f" data.augment=[{kinds}] makes more of them." if kinds and not augment else ""
+    aid = f" {critic} keeps the critic from learning them by heart." if critic and not waves else ""
     return (
-        f"only {count} training pictures: samples may repeat them.{more}{aid} "
+        f"only {count} training {'clips' if sound else 'pictures'}: samples may repeat them.{more}{aid} "
         "Starting from a trained model helps: init=outputs/NAME."
     )
 
@@ -158,7 +160,7 @@ def _packed(source: Source, path: Path, fingerprint: str, settings: Mapping[str,
             "counts": done.counts, "rejected": len(done.rejected), "ignored": contents.ignored, "files": done.files,
         }  # fmt: skip
         atomic_write(folder / "meta.json", json.dumps(meta, indent=1).encode())
-        _into_place(folder, path)
+        into_place(folder, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     for note in contents.notes:
@@ -172,7 +174,8 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _into_place(folder: Path, path: Path) -> None:
+def into_place(folder: Path, path: Path) -> None:
+    """Move a finished folder to its path."""
     if path.exists():  # damaged: who maps its files keeps them until it ends
         aside = folder.with_name(f"{folder.name}.old")
         path.rename(aside)

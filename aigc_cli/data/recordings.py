@@ -56,7 +56,7 @@ def reader_of(root: Path, clips: Clips, trim: bool = False) -> Reader:
 
 def _windows(samples: int, each: int) -> Sequence[int]:
     """Return where the windows of a recording begin."""
-    return range(0, max(1, samples - each // 2 + 1), each)
+    return range(0, max(1, samples - max(1, each // 2) + 1), each)
 
 
 def _notes(heads: list[Head], clips: Clips, trim: bool) -> Iterable[str]:

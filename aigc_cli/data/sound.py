@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -39,7 +38,7 @@ class Clips:
 
     def __post_init__(self) -> None:
         if self.features == "mel" and self.mu_law:
-            raise ConfigError("data.mu_law: given true, but features=mel stores spectrograms. Leave one of them out.")
+            raise ConfigError("data.mu_law: given true, but features=mel stores spectrograms. Type data.mu_law=false.")
         if self.features == "mel" and self.channels != 1:
             raise ConfigError(
                 f"data.channels: given {self.channels}, but a spectrogram is of one. Type data.channels=1."
@@ -86,14 +85,14 @@ class Clips:
         return np.clip(np.round(wave * 32768.0), -32768, 32767).astype(np.int16)
 
 
-def clips_of(spec: DataSpec) -> Clips:
-    """Return how clips are stored that a spec describes; as loud as they are."""
+def clips_of(spec: DataSpec, *, normalise: bool) -> Clips:
+    """Return how clips are stored that a spec describes."""
     sound = spec.sound
     assert sound, "only sounds are clips"
     view: View = "mel" if sound.bands else "wave"
     channels = 1 if sound.bands else spec.shape[0]
     seconds = sound.samples / sound.sample_rate
-    return Clips(seconds, sound.sample_rate, view, sound.bands, sound.mu_law, normalise=False, channels=channels)
+    return Clips(seconds, sound.sample_rate, view, sound.bands, sound.mu_law, normalise, channels)
 
 
 def _mel(wave: NDArray[np.float32], sample_rate: int, bands: int) -> NDArray[np.uint8]:
@@ -103,8 +102,3 @@ def _mel(wave: NDArray[np.float32], sample_rate: int, bands: int) -> NDArray[np.
 
     heat = log_mel(torch.from_numpy(wave), sample_rate, bands)
     return ((heat + 1) * (255 / 2)).round().to(torch.uint8).numpy()
-
-
-def hint_of_length(samples: int, multiple: int, sample_rate: int) -> str:
-    """Return what to type for the next longer clip of a multiple of samples."""
-    return f"data.seconds={math.ceil(samples / multiple) * multiple / sample_rate:g}"

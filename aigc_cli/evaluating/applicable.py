@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aigc_cli.abilities import Bounds, Samples
 from aigc_cli.data.pack import Pack
+from aigc_cli.data.tones import NOTES
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES, OF_MODEL, OF_SAMPLES, fewest
 from aigc_cli.evaluating.restoration import restores
@@ -27,7 +28,7 @@ def applicable(pack: Pack, model: Model | None) -> tuple[str, ...]:
     groups = (
         [group for group in OF_SAMPLES if group not in without] if model is None or isinstance(model, Samples) else []
     )
-    groups = [group for group in groups if group != "pitch" or of_notes(pack.spec)]
+    groups = [group for group in groups if group != "pitch" or pack.spec.class_names == NOTES]
     groups += ["likelihood"] * bounds_likelihood(model) + ["restoration"] * restores(model)
     return tuple(groups)
 

@@ -26,6 +26,7 @@ from aigc_cli.sounds.notes import frequency_of
 from aigc_cli.sounds.seen import as_seen, seen_pack
 
 NEIGHBOURS = 500  # samples whose nearest training data are looked for
+HEARD = 1000  # samples whose pitch is measured
 LIKELY = 1000  # held-out data whose likelihood is bounded
 
 
@@ -66,8 +67,9 @@ class Evaluator:
     def __init__(self, pack: Pack, wishes: Wishes, device: torch.device) -> None:
         self.given, self.wishes, self.device = pack, wishes, device
         refuse_the_impossible(pack, wishes)
-        self.pack = seen_pack(pack)  # what samples are compared with
         self.folder = pack.path.with_name(f"{pack.path.name}.evaluation")
+        with writing_to(self.folder):
+            self.pack = seen_pack(pack)  # what samples are compared with
         self.real, self.labels = self.pack.split(wishes.split)
         self._features: dict[str, Features] = {}
         self._seen: dict[str, tuple[Tensor, Tensor | None]] = {}  # of the samples that are being measured
@@ -85,7 +87,7 @@ class Evaluator:
         wishes, found = self.wishes.metrics, Figures()
         if "pitch" in wishes:
             self._listen(samples, asked, found)
-        samples = as_seen(samples, self.given.spec)
+        given, samples = samples, as_seen(samples, self.given.spec)
         self._seen.clear()
         if set(wishes) & set(OF_FEATURES):
             self._compare_features(samples, found)
@@ -95,7 +97,7 @@ class Evaluator:
             n = min(len(samples), len(self.real))
             found.values["sliced_wasserstein"] = self._sliced_wasserstein(samples[:n], n)
         if "memorisation" in wishes:
-            self._look_for_copies(samples[:NEIGHBOURS], found)
+            self._look_for_copies(samples[:NEIGHBOURS], given, found)
         return found
 
     def of_model(self, model: Model) -> dict[str, float]:
@@ -163,12 +165,16 @@ class Evaluator:
                 found.values["agreement"] = class_statistics.agreement(logits, asked)
 
     def _listen(self, samples: Tensor, asked: Tensor | None, found: Figures) -> None:
+        from tqdm import tqdm
+
         from aigc_cli.metrics.pitch import accuracy_of_notes
         from aigc_cli.sounds.waveforms import waves
 
         spec = self.given.spec
         assert spec.sound, "asked of sounds only"
-        mono, notes = waves(samples, spec).mean(1), [frequency_of(name) for name in spec.class_names]
+        parts = samples[:HEARD].split(self.wishes.batch_size)
+        mono = torch.cat([waves(part, spec).mean(1) for part in tqdm(parts, desc="pitch", leave=False, disable=None)])
+        notes, asked = [frequency_of(name) for name in spec.class_names], None if asked is None else asked[:HEARD]
         error, clear = accuracy_of_notes(mono, spec.sound.sample_rate, notes, asked)
         found.values |= {"pitch_error": error, "clear_pitch": clear}
 
@@ -177,14 +183,16 @@ class Evaluator:
 
         return sliced_wasserstein(samples, torch.from_numpy(np.array(self.real[self._chosen(n)])))
 
-    def _look_for_copies(self, samples: Tensor, found: Figures) -> None:
+    def _look_for_copies(self, samples: Tensor, given: Tensor, found: Figures) -> None:
         from aigc_cli.metrics.neighbours import memorisation
 
         train, _ = self.pack.split("train")
         held_out = torch.from_numpy(np.array(self.pack.split("test")[0][:NEIGHBOURS]))
         found.values["memorisation"], distances, index = memorisation(samples, held_out, train)
         order = distances.argsort()
-        found.copies = Copies(samples[order], torch.from_numpy(np.array(train[index[order].numpy()])))
+        found.copies = Copies(
+            given[order], torch.from_numpy(np.array(self.given.split("train")[0][index[order].numpy()]))
+        )
 
     def _opened(self, name: str) -> Features:
         if name not in self._features:

@@ -15,7 +15,8 @@ from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import DataSpec
 
 BEST = {1: "high", -1: "low", 0: ""}
-OF_MEASURING = ("ckpt", "samples", "step", "split", "features", "seed", "draws")  # whatever the samples
+# What must agree for figures to stand together, whatever the samples.
+OF_MEASURING = ("of", "data", "step", "split", "features", "weights", "seed", "draws")
 PAIRS = 32  # of samples and their nearest training data, in the picture
 
 

@@ -13,6 +13,7 @@ WIDTH = 25.0  # cents about a harmonic that belong to it
 CLEAR = 0.6  # share of a clip's energy in its harmonics, from which on it has a pitch; white noise has about 0.2
 LONGEST = 1 << 16  # frequencies
 CHUNK = 64  # clips at once
+HARMONICS = 10  # those above lie so close that anything would lie near one
 SEMITONE = 2 ** (1 / 12)
 
 
@@ -42,8 +43,10 @@ def _pitches(waves: Tensor, sample_rate: int, low: float, high: float) -> tuple[
 
 
 def _share(energy: Tensor, pitch: Tensor, sample_rate: int) -> Tensor:
-    """Return the share of energy (N, F) that lies within 25 cents of a harmonic."""
+    """Return the share of energy (N, F), up to the tenth harmonic, that lies within 25 cents of a harmonic."""
     frequency = torch.arange(1, energy.shape[1], dtype=torch.float64) * sample_rate / LONGEST
+    most = max(1, int(float(pitch.max()) * (HARMONICS + 0.5) * LONGEST / sample_rate))
+    frequency, energy = frequency[:most], energy[:, : most + 1]
     ratio = frequency / pitch[:, None]
     nearest = ratio.round().clamp_min(1)
     inside = (1200 * (ratio / nearest).log2().abs()) < WIDTH

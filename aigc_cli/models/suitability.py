@@ -12,7 +12,10 @@ def count_classes(spec: DataSpec, *, kinds: Sequence[str], conditional: bool) ->
     """Check that the data suit the model; return the number of classes its networks are told of (0: unconditional)."""
     if spec.kind not in kinds:
         allowed = " or ".join(kinds)
-        raise ConfigError(f"model: given {spec.kind} data, allowed: {allowed}. Choose another model= or data=.")
+        way = "Choose another model= or data="
+        if spec.sound and "image" in kinds:
+            way = "Type data.features=mel, which makes pictures of sounds, or choose another model="
+        raise ConfigError(f"model: given {spec.kind} data, allowed: {allowed}. {way}.")
     if conditional and not spec.classes:
         raise ConfigError(
             "model.conditional: given true, but the data have no labels. "

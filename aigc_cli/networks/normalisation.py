@@ -60,5 +60,6 @@ def base_of(shape: tuple[int, ...], what: str, least: int = 2) -> tuple[int, int
     given = "x".join(map(str, shape))
     raise ConfigError(
         f"model: {what} doubles 4 to 7 pixels a side {least} times or more; given data of {given}, "
-        "allowed: squares with sides such as 16, 28, 32, 48, 64, 96, 128. Type data.size=32 or data.size=64."
+        "allowed: squares with sides such as 16, 28, 32, 48, 64, 96, 128. Type data.size=32 or data.size=64 (of "
+        "spectrograms of sounds, data.seconds=0.512 at 8,000 or 16,000 Hz makes 64 frames of 64 bands)."
     )

@@ -61,17 +61,13 @@ class WaveNet(nn.Module):
         """Return the layers."""
         return cast("list[Layer]", list(self.layers))
 
-    @property
-    def reach(self) -> int:
-        """Count the symbols that a prediction can depend on."""
-        return 1 + sum(self.dilations)
-
     def forward(self, tokens: Tensor, condition: Tensor | None = None, cache: Cache | None = None) -> Tensor:
         """Map the first t tokens (B, t) to logits of the first t + 1: (B, t + 1, vocabulary).
 
-        With a cache, tokens are those it has not seen yet, one at a time after the first call, and so are the logits'
+        With a cache, tokens are those it has not seen yet, none at first and then one at a time, and so are the logits'
         places.
         """
+        assert cache is None or tokens.shape[1] == (cache.length > 0), "a cache takes no token, then one at a time"
         hidden = self.token(tokens)
         if cache is None or not cache.length:
             hidden = torch.cat([self.begin.expand(len(tokens), 1, -1), hidden], dim=1)

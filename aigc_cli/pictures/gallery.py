@@ -116,14 +116,18 @@ class Gallery:
 
     def _write_sounds(self, folder: Path, metadata: Mapping[str, str]) -> None:
         """Write a file for each sound, and a sheet of the first of them."""
-        from aigc_cli.sounds.waveforms import write_sounds
+        from aigc_cli.sounds.sheets import drawn_waves
+        from aigc_cli.sounds.waveforms import waves, write_waves
 
-        sheet, number = [], 0
+        assert self.spec.sound, "of sounds only"
+        rate, sheet, number = self.spec.sound.sample_rate, [], 0
+        asked = [self.spec.class_names[label] for label in self.chosen]
         for chunk in self._chunks():
-            labels = None if not self.chosen else self._condition(number + len(chunk))
-            names = None if labels is None else [self.spec.class_names[label] for label in labels[number:]]
-            write_sounds(chunk, self.spec, folder, format=self.request.format, names=names, first=number)
-            sheet += [shown(chunk[: max(0, ON_SHEET - number)], self.spec)] if number < ON_SHEET else []
+            heard = waves(chunk, self.spec)
+            names = [asked[(number + index) % len(asked)] for index in range(len(chunk))] if asked else None
+            write_waves(heard, rate, folder, format=self.request.format, names=names, first=number)
+            if number < ON_SHEET:
+                sheet.append(drawn_waves(heard[: ON_SHEET - number], rate))
             number += len(chunk)
         pictures = np.concatenate(sheet)
         columns = min(self.columns, len(pictures)) if number <= ON_SHEET else default_columns(len(pictures))

@@ -59,7 +59,7 @@ def inputs_for(model: Model, config: Mapping[str, Any], trained: Mapping[str, An
     else:
         if typed:
             raise ConfigError(f"data: samples={config['samples']} are read already. Leave one of them out.")
-        found = from_folder(Path(config["samples"]).expanduser(), model.spec)
+        found = from_folder(Path(config["samples"]).expanduser(), model.spec, trained["data"])
         if model.conditional:
             found = as_known(found, model.spec)
     n = config.get("n")
@@ -80,10 +80,13 @@ def from_data(config: Mapping[str, Any], trained: Mapping[str, Any], spec: DataS
     return Inputs(x, names, labels if spec.classes else None, spec.class_names)
 
 
-def from_folder(folder: Path, spec: DataSpec, most: int | None = None) -> Inputs:
-    """Read pictures as the data's own are: size, channels, middle crop; a sub-folder is a class. Bad ones are told."""
+def from_folder(folder: Path, spec: DataSpec, node: Mapping[str, Any], most: int | None = None) -> Inputs:
+    """Read pictures as the data's own are: size, channels, middle crop; a sub-folder is a class. Bad ones are told.
+
+    node: the settings of those data.
+    """
     if spec.sound:
-        return _sounds_from_folder(folder, spec, most)
+        return _sounds_from_folder(folder, spec, node, most)
     files = find_pictures(str(folder), "samples")
     channels, side = spec.shape[0], spec.shape[-1]
     if spec.shape != (channels, side, side) or channels not in (1, 3) or spec.levels != 256:
@@ -102,18 +105,20 @@ def from_folder(folder: Path, spec: DataSpec, most: int | None = None) -> Inputs
     return _collected(found, rejected, folder)
 
 
-def _sounds_from_folder(folder: Path, spec: DataSpec, most: int | None) -> Inputs:
-    """Read sounds as the data's own are: rate, channels, the first so many seconds; a sub-folder is a class."""
+def _sounds_from_folder(folder: Path, spec: DataSpec, node: Mapping[str, Any], most: int | None) -> Inputs:
+    """Read sounds as the data's own are: rate, channels, loudness, the first seconds; a sub-folder is a class."""
     from aigc_cli.data.folders import existing_folder, list_files
     from aigc_cli.data.sound import clips_of
     from aigc_cli.sounds.reading import SUFFIXES, read_clip
 
-    clips, found, rejected = clips_of(spec), {}, []
+    clips, found, rejected = clips_of(spec, normalise=bool(node.get("normalise"))), {}, []
+    trim = bool(node.get("trim"))
     root = existing_folder(str(folder), "samples")
     for path in (path for path, _, _ in list_files(root, "samples") if path.lower().endswith(SUFFIXES)):
         if most is None or len(found) < most:
             try:
-                found[path] = clips.stored(read_clip(root / path, clips.sample_rate, clips.samples, clips.channels))
+                wave = read_clip(root / path, clips.sample_rate, clips.samples, clips.channels, trim=trim)
+                found[path] = clips.stored(wave)
             except Rejected as reason:
                 rejected.append(f"{shown(path)} ({reason})")
     return _collected(found, rejected, folder, "sounds")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff")
 KINDS = "WAV, FLAC, OGG, Opus, MP3, AIFF"
 RATES = range(1_000, 768_001)  # Hz that a file may claim
 SILENCE = 0.01  # of the loudest: 40 dB below it
+CONTEXT = 64  # samples of a file beside a window
+MOST_PHASES = 1000  # of a resampling filter, whose size they are times as large
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,11 @@ def read_clip(
     trim: leave out what is 40 dB below the loudest before the first and after the last that is louder.
     """
     head = read_head(file)
-    first = begin * head.sample_rate // sample_rate
-    wanted = -1 if trim else -(-samples * head.sample_rate // sample_rate)
+    # Samples of the file to one of the clip; a ratio that is not a simple one is taken for the nearest that is.
+    share = 1 / Fraction(sample_rate, head.sample_rate).limit_denominator(MOST_PHASES)
+    context = 0 if share == 1 else CONTEXT  # that the filter sees on either side, as in a recording resampled whole
+    first = max(0, math.floor(begin * share) - context) // share.numerator * share.numerator  # in phase with that
+    wanted = -1 if trim else math.ceil((begin + samples) * share) + context - first
     wave, _ = _opened("read", file, start=min(first, head.frames), frames=wanted, dtype="float32", always_2d=True)
     expected = head.frames - first if trim else min(wanted, head.frames - first)
     if len(wave) < expected:
@@ -56,12 +64,12 @@ def read_clip(
     if not np.isfinite(wave).all():
         raise Rejected("values that are not finite")
     wave = _with_channels(wave, channels)
+    if share != 1 and wave.shape[1]:
+        wave = _resampled(wave, share)[:, begin - int(first / share) :]
     if trim:
-        loud = np.flatnonzero(np.abs(wave).max(0) > SILENCE * np.abs(wave).max())
+        loud = np.flatnonzero(np.abs(wave).max(0, initial=0) > SILENCE * np.abs(wave).max(initial=0))
         wave = wave[:, loud[0] : loud[-1] + 1] if len(loud) else wave[:, :0]
-    if head.sample_rate != sample_rate:
-        wave = _resampled(wave[:, : -(-samples * head.sample_rate // sample_rate)], head.sample_rate, sample_rate)
-    wave = np.clip(wave[:, :samples], -1, 1)
+    wave = wave[:, :samples]
     return np.pad(wave, ((0, 0), (0, samples - wave.shape[1])))
 
 
@@ -84,8 +92,14 @@ def _with_channels(wave: NDArray[np.float32], channels: int) -> NDArray[np.float
     return np.repeat(wave, channels, axis=1).T if wave.shape[1] == 1 else wave[:, :channels].T
 
 
-def _resampled(wave: NDArray[np.float32], old: int, new: int) -> NDArray[np.float32]:
+def _resampled(wave: NDArray[np.float32], share: Fraction) -> NDArray[np.float32]:
     import torch
-    from torchaudio.functional import resample
 
-    return resample(torch.from_numpy(np.ascontiguousarray(wave)), old, new).numpy()
+    return _resampler(share)(torch.from_numpy(np.ascontiguousarray(wave))).numpy()
+
+
+@functools.cache
+def _resampler(share: Fraction) -> Any:
+    from torchaudio.transforms import Resample
+
+    return Resample(share.numerator, share.denominator)

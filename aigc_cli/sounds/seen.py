@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor
+from tqdm import tqdm
 
-from aigc_cli.data.pack import FORMAT, Pack, read_pack
+from aigc_cli.data.pack import FORMAT, TEMPORARY, Pack, into_place, read_pack
 from aigc_cli.data.packing import Recorded
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import DataSpec, Sound
@@ -50,21 +53,35 @@ def seen_pack(pack: Pack) -> Pack:
 
 
 def _write(pack: Pack, folder: Path, fingerprint: str) -> Pack:
-    folder.mkdir(exist_ok=True)
-    files, spec = {}, seen_spec(pack.spec)
+    """Write aside and rename, so that others who read a damaged one keep its files."""
+    spec, aside = seen_spec(pack.spec), folder.with_name(f"{TEMPORARY}{folder.name}.{os.getpid()}")
+    try:
+        aside.mkdir()
+        meta = {
+            "format": FORMAT, "name": folder.name, "fingerprint": fingerprint, "spec": spec.to_dict(),
+            "counts": pack.counts, "rejected": 0, "ignored": 0, "files": _arrays(pack, aside),
+        }  # fmt: skip
+        (aside / "rejected.jsonl").write_text("")
+        atomic_write(aside / "meta.json", json.dumps(meta, indent=1).encode())
+        into_place(aside, folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return Pack(spec.to_dict(), folder, pack.counts, 0, fingerprint, fresh=True)
+
+
+def _arrays(pack: Pack, folder: Path) -> dict[str, dict[str, int | str]]:
+    """Write every split's spectrograms and labels; return what meta.json says of the files."""
+    files = {}
     for split, count in pack.counts.items():
         samples, labels = pack.split(split)
-        arrays = {"samples": samples} | ({} if labels is None else {"labels": labels})
-        for name, array in arrays.items():
-            with Recorded(folder / f"{split}.{name}") as file:
-                for start in range(0, count, CHUNK):
-                    part = np.array(array[start : start + CHUNK])
-                    file.write(as_seen(torch.from_numpy(part), pack.spec).numpy() if name == "samples" else part)
+        with Recorded(folder / f"{split}.samples") as file:
+            starts = range(0, count, CHUNK)
+            for start in tqdm(starts, desc=f"spectrograms of {split}", leave=False, disable=None, dynamic_ncols=True):
+                part = torch.from_numpy(np.array(samples[start : start + CHUNK]))
+                file.write(as_seen(part, pack.spec).numpy())
+        files[file.path.name] = file.about()
+        if labels is not None:
+            with Recorded(folder / f"{split}.labels") as file:
+                file.write(labels)
             files[file.path.name] = file.about()
-    meta = {
-        "format": FORMAT, "name": folder.name, "fingerprint": fingerprint, "spec": spec.to_dict(),
-        "counts": pack.counts, "rejected": 0, "ignored": 0, "files": files,
-    }  # fmt: skip
-    (folder / "rejected.jsonl").write_text("")
-    atomic_write(folder / "meta.json", json.dumps(meta, indent=1).encode())
-    return Pack(spec.to_dict(), folder, pack.counts, 0, fingerprint, fresh=True)
+    return files

@@ -18,10 +18,15 @@ COLOURS = np.array([(2, 2, 12), (60, 15, 110), (150, 40, 110), (225, 80, 60), (2
 
 
 def tiles(stored: Tensor, spec: DataSpec) -> NDArray[np.uint8]:
-    """Return pictures of stored sounds: (N, 3, 98, 160). Channels of a sound are drawn as one, their mean."""
+    """Return pictures of stored sounds: (N, 3, 98, 160)."""
     assert spec.sound, "only sounds are drawn"
-    mono = waves(stored, spec).mean(1)
-    heat = log_mel(mono, spec.sound.sample_rate).flip(1)  # the lowest band at the bottom
+    return drawn_waves(waves(stored, spec), spec.sound.sample_rate)
+
+
+def drawn_waves(heard: Tensor, sample_rate: int) -> NDArray[np.uint8]:
+    """Return pictures of waves (N, channels, T): (N, 3, 98, 160). Channels are drawn as one, their mean."""
+    mono = heard.mean(1)
+    heat = log_mel(mono, sample_rate).flip(1)  # the lowest band at the bottom
     heat = F.interpolate(heat[:, None], (SPECTROGRAM, WIDTH), mode="bilinear", align_corners=False)[:, 0]
     drawn = np.concatenate([_outlines(mono), np.zeros((len(mono), GAP, WIDTH, 3)), coloured(heat.numpy())], axis=1)
     return np.ascontiguousarray(drawn.astype(np.uint8).transpose(0, 3, 1, 2))

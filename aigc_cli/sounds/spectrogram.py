@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +17,18 @@ BANDS = 64
 ITERATIONS = 60  # of Griffin and Lim
 
 
+def in_full_precision(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Let a function work in fp32 where the networks about it do not."""
+
+    @functools.wraps(function)
+    def within(signal: Tensor, *settings: Any, **more: Any) -> Tensor:
+        with torch.autocast(signal.device.type, enabled=False):
+            return function(signal, *settings, **more)
+
+    return within
+
+
+@in_full_precision
 def log_mel(wave: Tensor, sample_rate: int, bands: int = BANDS) -> Tensor:
     """Map waves (..., T) to their log-mel spectrograms (..., bands, T / hop), -80 dB at -1 and full scale at 1."""
     window, hop = window_of(sample_rate), hop_of(sample_rate)
@@ -31,21 +45,25 @@ def log_mel(wave: Tensor, sample_rate: int, bands: int = BANDS) -> Tensor:
     return (1 - 2 * decibels / FLOOR).clamp(-1, 1).reshape(*wave.shape[:-1], bands, frames)
 
 
+@in_full_precision
 def from_log_mel(picture: Tensor, sample_rate: int, samples: int) -> Tensor:
     """Return waves (..., samples) whose spectrograms are like these (..., bands, frames); phases are guessed."""
     from torchaudio.functional import griffinlim
 
     window, hop = window_of(sample_rate), hop_of(sample_rate)
+    length = max(samples, FINER * window)  # its reflections want as much
     mel = 10 ** ((1 - picture.float()) / 2 * FLOOR / 20)
     mel = torch.where(picture <= -1, 0.0, mel).reshape(-1, *picture.shape[-2:])
     taper = _taper(window, picture.device)
     spectrum = _inverse(sample_rate, mel.shape[-2]).to(mel) @ mel * (taper.sum() / 2)
-    spectrum = torch.nn.functional.pad(spectrum.clamp_min(0), (0, 1), mode="replicate")  # the frame that log_mel drops
+    more = length // hop + 1 - spectrum.shape[-1]  # the frame that log_mel drops, and of short clips silence
+    spectrum = torch.nn.functional.pad(spectrum.clamp_min(0), (0, 1), mode="replicate")
+    spectrum = torch.nn.functional.pad(spectrum, (0, more - 1))
     waves = griffinlim(
-        spectrum, taper, FINER * window, hop, window, power=1.0, n_iter=ITERATIONS, momentum=0.99, length=samples,
+        spectrum, taper, FINER * window, hop, window, power=1.0, n_iter=ITERATIONS, momentum=0.99, length=length,
         rand_init=False,
     )  # fmt: skip
-    return waves.clamp(-1, 1).reshape(*picture.shape[:-2], samples)
+    return waves[:, :samples].clamp(-1, 1).reshape(*picture.shape[:-2], samples)
 
 
 @functools.cache

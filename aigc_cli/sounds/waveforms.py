@@ -41,15 +41,14 @@ def perceived(stored: Tensor, spec: DataSpec) -> Tensor:
     return log_mel(as_waves(stored, spec), spec.sound.sample_rate)
 
 
-def write_sounds(
-    stored: Tensor, spec: DataSpec, folder: Path, *, names: Sequence[str] | None = None, format: str = "wav",
+def write_waves(
+    heard: Tensor, sample_rate: int, folder: Path, *, names: Sequence[str] | None = None, format: str = "wav",
     first: int = 0,
 ) -> None:  # fmt: skip
-    """Write stored sounds into a folder, a file each: 00000-NAME.wav; names: of their classes, first: their number."""
-    assert spec.sound, "only sounds are written"
-    for index, wave in enumerate(waves(stored, spec)):
+    """Write waves (N, channels, T) into a folder, a file each: 00000-NAME.wav; names: of classes, first: a number."""
+    for index, wave in enumerate(heard):
         name = "" if names is None else "-" + re.sub(r"[^\w#.+-]+", "_", names[index])
-        write_sound(wave, spec.sound.sample_rate, folder / f"{first + index:05d}{name}.{format}", format)
+        write_sound(wave, sample_rate, folder / f"{first + index:05d}{name}.{format}", format)
 
 
 def as_waves(stored: Tensor, spec: DataSpec) -> Tensor:
