@@ -24,7 +24,7 @@ def main() -> None:
     tables = ["\n".join(table(result)) for result in results if "rows" in result]
     text = "\n\n".join([rendered(timed), *tables])
     README.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
-    write_zoo([row for result in results if "rows" in result for row in result["rows"]])
+    write_zoo([row for result in results if result["name"] == "zoo" for row in result["rows"]])
     print(f"{README.name}: {len(results)} results")
 
 
