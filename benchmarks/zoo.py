@@ -67,8 +67,9 @@ def measured(recipe: str, options: argparse.Namespace, runs: Path) -> dict[str, 
     own = [f"recipe={recipe}", precision, *options.overrides]
     cache = [f"data.cache={options.cache}"] if options.cache else []
     places = [f"data.root={options.root}", f"output={runs}", *cache]
-    before, first = processor_seconds(), FIRST_STAGES.get(recipe)
+    before, first, typed = processor_seconds(), FIRST_STAGES.get(recipe), [" ".join(["aigc train", *own])]
     if first:
+        typed.insert(0, f"aigc train recipe={first} {precision} name={first}")
         aigc("train", f"recipe={first}", precision, *places, f"name={first}")
         places.append(f"model.first_stage={runs / first}")
     aigc("train", *own, *places, f"name={recipe}")
@@ -83,7 +84,7 @@ def measured(recipe: str, options: argparse.Namespace, runs: Path) -> dict[str, 
     return {
         "recipe": recipe,
         "model": config["model"]["name"],
-        "command": " ".join(["aigc train", *own]),
+        "command": " && ".join(typed),
         "steps": found["step"],
         "cpu_minutes": round(minutes, 1),
         "samples": found["n"],

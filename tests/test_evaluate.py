@@ -214,6 +214,7 @@ def test_a_sweep_may_sort_by_the_frechet_distance(place, capsys):
         (["ckpt=RUN", "metrics=[likelihood]"], "metrics: likelihood needs a model that bounds it"),
         (["ckpt=VAE", "metrics=[likelihood]", "precision=bf16"], "precision: no samples are drawn for these figures"),
         (["ckpt=RUN", "n=3"], "n: given 3, but frechet needs 10"),
+        (["samples=photos", "data=glyphs", *DATA, "n=3"], "samples: 3 are read, but frechet needs 10. Add some"),
         (["ckpt=RUN", "weights=x"], "weights: only of features=inception"),
         (["ckpt=RUN", "features=inception", "weights=nowhere.pth"], "weights: 'nowhere.pth' cannot be used"),
         (["ckpt=PHOTOS", "metrics=[labels]"], "metrics: labels needs labels"),

@@ -102,7 +102,7 @@ def test_codes_with_names_and_labels(digits, capsys):
     assert rows[3]["name"] == "test/00003"
     with Image.open(run / "codes" / "test-step-00000005.png") as page:
         assert page.mode == "RGB"
-    assert main(["encode", f"ckpt={run}", "format=safetensors", "map=false", "output=all.safetensors"]) == 0
+    assert main(["encode", f"ckpt={run}", "map=false", "output=all.safetensors"]) == 0  # as its name ends
     with safe_open("all.safetensors", "np") as file:
         assert np.array_equal(file.get_tensor("codes"), codes)
         assert np.array_equal(file.get_tensor("labels"), labels)

@@ -32,7 +32,7 @@ def encode(
     split: Literal["test", "train"],
     n: Annotated[int, Ge(1)] | None,
     seed: Annotated[int, Ge(0), Le(2**63 - 1)],
-    format: Literal["npy", "safetensors"],
+    format: Literal["npy", "safetensors"] | None,
     map: bool,
     data: Mapping[str, Any],
     output: str | None,
@@ -41,6 +41,7 @@ def encode(
 ) -> None:
     """Write the codes, the names and labels beside them, and a map of the latent space."""
     target = Path(output).expanduser() if output else None
+    format = format or ("safetensors" if target is not None and target.suffix == ".safetensors" else "npy")
     if target is not None and target.suffix != f".{format}":
         raise ConfigError(f"output: given {output}, but format={format}. Type a name that ends in .{format}.")
     opened = open_model(run.config, "Encodes", "encodes nothing (autoencoders do)")

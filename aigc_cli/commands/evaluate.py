@@ -151,7 +151,7 @@ def _wishes(config: Mapping[str, Any], pack: Pack, model: Any) -> Wishes:
     features = features_for(config["features"], pack)
     return Wishes(
         chosen, config["n"], features, config["weights"], config["split"], config["draws"], config["seed"],
-        config["batch_size"],
+        config["batch_size"], given=model is None,
     )  # fmt: skip
 
 
@@ -198,6 +198,7 @@ def _tell(
     if 0 < real < FEW:
         held_out = evaluator.pack.counts[wishes.split]
         other = "Type n=1000 for more." if n < held_out else "Type split=train for more." * (wishes.split != "train")
+        other = other if n >= held_out or not wishes.given else "More samples would be compared with more of them."
         print(
             f"aigc: only {real} real pictures to compare with: figures mean little. {other}".rstrip(), file=sys.stderr
         )

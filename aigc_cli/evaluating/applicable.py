@@ -60,6 +60,9 @@ def refuse_the_impossible(pack: Pack, wishes: Wishes) -> None:
     few = {**fewest(set(wishes.metrics) & set(OF_SAMPLES)), **dict.fromkeys(OF_MODEL, 1)}
     for group, least in few.items():
         if group in wishes.metrics and min(wishes.n, held_out) < least:
+            if wishes.n < least and wishes.given:
+                raise ConfigError(f"samples: {wishes.n} are read, but {group} needs {least}. Add some, or type "
+                                  f"metrics= without {group}.")  # fmt: skip
             if wishes.n < least:
                 what, way = f"n: given {wishes.n}", f"n={least} or more"
             else:

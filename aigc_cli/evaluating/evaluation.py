@@ -42,6 +42,7 @@ class Wishes:
     draws: int = 50  # of the likelihood's bounds
     seed: int = 0
     batch_size: int = 256  # pictures that pass a network at once
+    given: bool = False  # the samples are a folder's: there are no more of them
 
 
 @dataclass

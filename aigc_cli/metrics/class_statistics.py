@@ -30,7 +30,7 @@ def class_shares(logits: Tensor) -> list[float]:
 
 def class_entropy(shares: list[float]) -> float:
     """Return the entropy of the classes' shares over that of equal ones: 1 where all come equally often, 0 for one."""
-    entropy = -sum(share * math.log(share) for share in shares if share)
+    entropy = sum(-share * math.log(share) for share in shares if 0 < share < 1)
     return entropy / math.log(len(shares)) if len(shares) > 1 else 1.0
 
 

@@ -59,7 +59,7 @@ def inputs_for(model: Model, config: Mapping[str, Any], trained: Mapping[str, An
     else:
         if typed:
             raise ConfigError(f"data: samples={config['samples']} are read already. Leave one of them out.")
-        found = from_folder(Path(config["samples"]).expanduser(), model.spec, trained["data"])
+        found = from_folder(Path(config["samples"]).expanduser(), model.spec, trained.get("data") or {})
         if model.conditional:
             found = as_known(found, model.spec)
     n = config.get("n")
