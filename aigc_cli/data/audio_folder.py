@@ -80,7 +80,7 @@ class AudioFolder:
         index = {name: label for label, name in enumerate(self.classes or ())}
         labels = {path: index[path.partition("/")[0]] for path in paths} if index else None
         ignored = len(self.files) - len(self.recordings)
-        found = contents_of(root, split_by_hash(paths), labels, self.clips, self.cut, ignored, self.trim)
+        found = contents_of(root, split_by_hash(paths), labels, self.clips, self.cut, ignored)
         found.rejected[:0] = outside
         return found
 

@@ -19,7 +19,7 @@ Cut: TypeAlias = Literal["first", "windows"]
 
 def contents_of(
     root: Path, paths: Mapping[str, list[str]], labels: Mapping[str, int] | None, clips: Clips, cut: Cut,
-    ignored: int = 0, trim: bool = False,
+    ignored: int = 0,
 ) -> Contents:  # fmt: skip
     """List the clips of each split's files; labels: of every file.
 
@@ -40,7 +40,7 @@ def contents_of(
             keys += [(path, begin) for begin in begins]
             kept += [path] * len(begins)
         splits[split] = Split(keys, np.array([labels[path] for path in kept], np.int64) if labels else None)
-    return Contents(splits, ignored, rejected, list(_notes(heads, clips, trim)))
+    return Contents(splits, ignored, rejected, list(_notes(heads, clips)))
 
 
 def reader_of(root: Path, clips: Clips, trim: bool = False) -> Reader:
@@ -59,7 +59,7 @@ def _windows(samples: int, each: int) -> Sequence[int]:
     return range(0, max(1, samples - max(1, each // 2) + 1), each)
 
 
-def _notes(heads: list[Head], clips: Clips, trim: bool) -> Iterable[str]:
+def _notes(heads: list[Head], clips: Clips) -> Iterable[str]:
     rates = Counter(head.sample_rate for head in heads)
     if any(rate != clips.sample_rate for rate in rates):
         counted = ", ".join(f"{count:,} of {rate:,} Hz" for rate, count in rates.most_common(4))

@@ -1,4 +1,4 @@
-"""How near data are to what they should be: pictures by peak signal-to-noise ratio and structural similarity."""
+"""How near data are to what they should be: pictures by peak signal-to-noise ratio and similarity, sounds by SNR."""
 
 from __future__ import annotations
 

@@ -24,9 +24,7 @@ class Cache:
     pass_on: list[Tensor]  # of each layer but the last (width, width)
     skip: Tensor  # (layers * width, skip): what all layers hand to the end, at once
     ends: Tensor  # (skip,): and its bias
-    bias: list[Tensor] = field(
-        default_factory=list
-    )  # of each layer (B, 2 width): of its gates, with what the label adds
+    bias: list[Tensor] = field(default_factory=list)  # of each layer's gates (B, 2 width), with the label's part
     length: int = 0  # places seen
 
 

@@ -27,7 +27,7 @@ def transform_folder(verb: str, config: Mapping[str, Any]) -> None:
         raise ConfigError(f"ckpt: model '{opened.name}' does not {verb}. Type aigc {opened.model.verb} instead.")
     if opened.model.spec.sound:
         raise ConfigError(
-            f"ckpt: aigc {verb} works on pictures yet, and this model makes sounds. Type aigc reconstruct."
+            f"ckpt: aigc {verb} works on pictures only, and this model makes sounds. Type aigc reconstruct."
         )
     source = Path(config["samples"]).expanduser()
     folder, prefix = home_of(opened.checkpoint.path, verb)
