@@ -118,18 +118,18 @@ class Guard:
             return
 
 
-def unaided(model: Mapping[str, Any]) -> str | None:
+def unaided(model: Mapping[str, Any], kind: str = "image") -> str | None:
     """Return the augmentation for few pictures that a model's critic could have and has not."""
-    if (model.get("augmentation") or {}).get("name") != "none":
+    if kind != "image" or (model.get("augmentation") or {}).get("name") != "none":
         return None
     unsure = (model.get("loss") or {}).get("name") == "wasserstein"  # its scores do not say how sure the critic is
     return f"model/augmentation={'diffaugment' if unsure else 'adaptive'}"
 
 
-def remedies(model: Mapping[str, Any]) -> list[str]:
+def remedies(model: Mapping[str, Any], kind: str = "image") -> list[str]:
     """Return settings that steady such a model and that it does not use yet."""
     found = ["model/penalty=r1"] if (model.get("penalty") or {}).get("name") == "none" else []
-    help_ = unaided(model)
+    help_ = unaided(model, kind)
     return [*found, *([f"with few pictures {help_}"] if help_ else [])]
 
 

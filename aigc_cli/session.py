@@ -81,7 +81,7 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
                 "data": pack.fingerprint, "files": dict(files)}  # fmt: skip
         first = trainer.steps and trainer.steps + 1  # what lies after it in old events is from a run that was cut off
         board = open_board(directory / "tensorboard", first_step=first) if config["preview"]["tensorboard"] else None
-        helping = remedies(config["model"])
+        helping = remedies(config["model"], pack.spec.kind)
         guard = Guard(directory, pack, newest=newest.step if newest else None, remedies=helping)
         previews = Previews(pack, directory, n=config["preview"]["n"], seed=config["seed"], device=device.torch)
         loop = Loop(
@@ -225,7 +225,8 @@ def _objective(loop: Loop, evaluator: Evaluator, name: str) -> float:
 def _announce(
     composed: Composed, directory: Path, pack: Pack, model: Model, device: Device, step: int, total: int
 ) -> None:
-    if line := advice(pack, composed.config["data"]["augment"], unaided(composed.config["model"])):
+    critic = unaided(composed.config["model"], pack.spec.kind)
+    if line := advice(pack, composed.config["data"]["augment"], critic):
         warn(line)
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     shape = "x".join(map(str, pack.spec.shape))

@@ -97,12 +97,14 @@ def test_samples_that_were_always_alike_are_told_of_once(guard, capsys):
         (["model=dcgan"], ["model/penalty=r1", "with few pictures model/augmentation=adaptive"]),
         (["model=wgan_gp"], ["with few pictures model/augmentation=diffaugment"]),
         (["recipe=few_faces", "data.root=x"], ["model/penalty=r1"]),
-        (["model=vae_gan"], []),
+        (["model=vae_gan"], ["model/penalty=r1", "with few pictures model/augmentation=adaptive"]),
         (["model=ddpm"], []),
+        (["model=wavegan", "data=tones"], []),
     ],
 )
 def test_what_is_advised_can_be_typed(words, helps):
-    assert remedies(compose("train", words).config["model"]) == helps
+    kind = "audio" if "data=tones" in words else "image"
+    assert remedies(compose("train", words).config["model"], kind) == helps
     for help_ in helps:
         compose("train", [*words, help_.rpartition(" ")[2]])  # ConfigError, where it is refused
 

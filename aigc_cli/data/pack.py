@@ -112,7 +112,7 @@ def advice(pack: Pack, augment: Sequence[str] = (), critic: str | None = None) -
     sound, waves = pack.about.get("sound"), pack.about["kind"] == "audio"
     kinds = "gain,shift,noise,polarity" if waves else "" if sound else "flip,crop,colour"
     more = f" data.augment=[{kinds}] makes more of them." if kinds and not augment else ""
-    aid = f" {critic} keeps the critic from learning them by heart." if critic and not waves else ""
+    aid = f" {critic} keeps the critic from learning them by heart." if critic else ""
     return (
         f"only {count} training {'clips' if sound else 'pictures'}: samples may repeat them.{more}{aid} "
         "Starting from a trained model helps: init=outputs/NAME."

@@ -6,6 +6,7 @@ An augmentation is differentiable, for the generator learns through it, and rand
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Literal, Protocol
 
 import torch
@@ -18,11 +19,14 @@ MEMORY = 0.75  # of the moving average of the critic's signs: about four batches
 
 
 class Augmentation(Protocol):
-    """Change signals (B, C, H, W) at random; one that adapts is shown the critic's logits of real ones."""
+    """Change pictures (B, C, H, W) at random, all that belong together alike: each sample's changes are drawn once.
+
+    One that adapts is shown the critic's logits of real ones.
+    """
 
     adapts: bool
 
-    def __call__(self, x: Tensor) -> Tensor: ...
+    def __call__(self, *pictures: Tensor) -> Sequence[Tensor]: ...
 
     def observe(self, real: Tensor) -> None: ...
 
@@ -34,9 +38,9 @@ class NoAugmentation(nn.Module):
 
     adapts = False
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *pictures: Tensor) -> Sequence[Tensor]:
         """Return the pictures."""
-        return x
+        return pictures
 
     def observe(self, real: Tensor) -> None:
         """Do nothing."""
@@ -54,11 +58,12 @@ class DiffAugment(nn.Module):
         super().__init__()
         self.policy = policy
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map pictures (B, C, H, W) to the same shape."""
+    def forward(self, *pictures: Tensor) -> Sequence[Tensor]:
+        """Map pictures (B, C, H, W) to the same shapes."""
+        changed: Sequence[Tensor] = pictures
         for name in self.policy:
-            x = STEPS[name](x)
-        return x
+            changed = STEPS[name](*changed)
+        return changed
 
     def observe(self, real: Tensor) -> None:
         """Do nothing."""
@@ -88,13 +93,14 @@ class AdaptiveAugmentation(nn.Module):
         self.register_buffer("sign", torch.zeros(()))  # mean sign of the critic's logits of real pictures
         self.register_buffer("seen", torch.zeros(()))  # pictures since the last adaptation
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map pictures (B, C, H, W) to the same shape."""
-        with torch.autocast(x.device.type, enabled=False):
-            x = x.float()
+    def forward(self, *pictures: Tensor) -> Sequence[Tensor]:
+        """Map pictures (B, C, H, W) to the same shapes."""
+        channels = [each.shape[1] for each in pictures]
+        with torch.autocast(pictures[0].device.type, enabled=False):
+            x = together(pictures).float()
             grid = F.affine_grid(self._geometry(x), list(x.shape), align_corners=False)
             x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
-            return self._coloured(x)
+            return self._coloured(x.split(channels, 1))
 
     def observe(self, real: Tensor) -> None:
         """Take the critic's logits (B,) of real pictures into account; 0: it cannot tell."""
@@ -132,17 +138,17 @@ class AdaptiveAugmentation(nn.Module):
         shift = 0.25 * (2 * torch.rand(count, 2, device=device) - 1) * self._often(x)[:, None]  # an eighth of the side
         return torch.cat([map_, shift[:, :, None]], 2)
 
-    def _coloured(self, x: Tensor) -> Tensor:
+    def _coloured(self, pictures: Sequence[Tensor]) -> Sequence[Tensor]:
         """Change brightness, contrast and, of coloured pictures, saturation."""
-        count, device = len(x), x.device
-        brightness = 0.2 * torch.randn(count, device=device) * self._often(x)
-        contrast = torch.exp2(0.5 * torch.randn(count, device=device) * self._often(x))
-        x = (x + brightness[:, None, None, None]) * contrast[:, None, None, None]
-        if x.shape[1] == 1:
-            return x
-        saturation = torch.exp2(torch.randn(count, device=device) * self._often(x))
-        grey = x.mean(1, keepdim=True)
-        return torch.lerp(grey, x, saturation[:, None, None, None])
+        first = pictures[0]
+        count, device = len(first), first.device
+        brightness = (0.2 * torch.randn(count, device=device) * self._often(first))[:, None, None, None]
+        contrast = torch.exp2(0.5 * torch.randn(count, device=device) * self._often(first))[:, None, None, None]
+        pictures = [(each + brightness) * contrast for each in pictures]
+        if all(each.shape[1] == 1 for each in pictures):
+            return pictures
+        saturation = torch.exp2(torch.randn(count, device=device) * self._often(first))[:, None, None, None]
+        return [torch.lerp(each.mean(1, keepdim=True), each, saturation) for each in pictures]
 
 
 def turned(maps: Tensor, angle: Tensor, ratio: float) -> Tensor:
@@ -152,18 +158,25 @@ def turned(maps: Tensor, angle: Tensor, ratio: float) -> Tensor:
     return torch.stack(rows, 1) @ maps
 
 
-def colour(x: Tensor) -> Tensor:
+def colour(*pictures: Tensor) -> Sequence[Tensor]:
     """Change brightness by up to a quarter of the range, saturation by up to twice, contrast by up to half."""
-    draw = torch.rand(3, len(x), 1, 1, 1, device=x.device, dtype=x.dtype)
-    x = x + (draw[0] - 0.5)
-    mean = x.mean(1, keepdim=True)
-    x = (x - mean) * (2 * draw[1]) + mean
-    mean = x.mean([1, 2, 3], keepdim=True)
-    return (x - mean) * (draw[2] + 0.5) + mean
+    first = pictures[0]
+    draw = torch.rand(3, len(first), 1, 1, 1, device=first.device, dtype=first.dtype)
+
+    def changed(x: Tensor) -> Tensor:
+        x = x + (draw[0] - 0.5)
+        mean = x.mean(1, keepdim=True)
+        x = (x - mean) * (2 * draw[1]) + mean
+        mean = x.mean([1, 2, 3], keepdim=True)
+        return (x - mean) * (draw[2] + 0.5) + mean
+
+    return [changed(each) for each in pictures]
 
 
-def translation(x: Tensor) -> Tensor:
+def translation(*pictures: Tensor) -> Sequence[Tensor]:
     """Move by up to an eighth of the side, filling with the middle of the range: the paper's zero."""
+    channels = [each.shape[1] for each in pictures]
+    x = together(pictures)
     count, _, height, width = x.shape
     most = [max(1, round(side / 8)) for side in (height, width)]
     padded = F.pad(x, (most[1], most[1], most[0], most[0]))
@@ -171,11 +184,12 @@ def translation(x: Tensor) -> Tensor:
     rows = torch.arange(height, device=x.device)[None, :, None] + down
     columns = torch.arange(width, device=x.device)[None, None, :] + right
     batch = torch.arange(count, device=x.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[batch, rows, columns].permute(0, 3, 1, 2)
+    return padded.permute(0, 2, 3, 1)[batch, rows, columns].permute(0, 3, 1, 2).split(channels, 1)
 
 
-def cutout(x: Tensor) -> Tensor:
+def cutout(*pictures: Tensor) -> Sequence[Tensor]:
     """Blank a rectangle of half the sides anywhere, over the edge as well."""
+    x = pictures[0]
     count, _, height, width = x.shape
     keep = []
     for side in (height, width):
@@ -183,7 +197,12 @@ def cutout(x: Tensor) -> Tensor:
         place = torch.arange(side, device=x.device)[None]
         keep.append((place < centre - side // 4) | (place >= centre - side // 4 + side // 2))
     mask = keep[0][:, :, None] | keep[1][:, None, :]
-    return x * mask[:, None]
+    return [each * mask[:, None] for each in pictures]
+
+
+def together(pictures: Sequence[Tensor]) -> Tensor:
+    """Stack the channels of pictures of one size."""
+    return pictures[0] if len(pictures) == 1 else torch.cat(list(pictures), 1)
 
 
 STEPS = {"colour": colour, "translation": translation, "cutout": cutout}

@@ -14,15 +14,17 @@ from annotated_types import Gt
 from torch import Tensor
 
 from aigc_cli.config import Choice
-from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes, nothing
-from aigc_cli.models.adversarial import AdversarialLoss, chance, verdicts
+from aigc_cli.interfaces import Batch, DataSpec, Logs, Network, Phase, Shapes
+from aigc_cli.models.adversarial import AdversarialLoss, chance
+from aigc_cli.models.adversarial_model import AdversarialModel
+from aigc_cli.models.augmentations import Augmentation
 from aigc_cli.models.penalties import Penalty
 from aigc_cli.models.suitability import count_classes
 
 LEAST_RATE, MOST_RATE = 0.1, 20.0  # of noise over all steps: beta_min and beta_max of arXiv:2112.07804, appendix C
 
 
-class DenoisingDiffusionGAN(Model):
+class DenoisingDiffusionGAN(AdversarialModel):
     """Draw data in so many steps as there are timesteps, each one pass through the generator."""
 
     kinds = ("image",)
@@ -35,15 +37,16 @@ class DenoisingDiffusionGAN(Model):
         conditional: bool,
         timesteps: Annotated[int, Gt(0)],
         latent: Annotated[int, Gt(0)],
+        critic_steps: Annotated[int, Gt(0)],
         loss: Annotated[Callable[[], AdversarialLoss], Choice("losses")],
         penalty: Annotated[Callable[[], Penalty], Choice("penalties")],
+        augmentation: Annotated[Callable[[], Augmentation], Choice("augmentations")],
         generator: Annotated[Network, Choice("networks", "denoiser with latents")],
         critic: Annotated[Network, Choice("networks", "critic of noisy pictures")],
     ) -> None:
-        super().__init__()
         classes = count_classes(spec, kinds=self.kinds, conditional=conditional)
-        self.spec, self.conditional, self.timesteps, self.latent_size = spec, conditional, timesteps, latent
-        self.adversarial, self.penalty = loss(), penalty()
+        super().__init__(spec, critic_steps=critic_steps, loss=loss(), penalty=penalty(), augmentation=augmentation())
+        self.conditional, self.timesteps, self.latent_size = conditional, timesteps, latent
         pair = (2 * spec.shape[0], *spec.shape[1:])
         self.generator = generator(Shapes(spec.shape, spec.shape, classes, latent))
         self.critic = critic(Shapes(pair, (), classes))
@@ -51,13 +54,9 @@ class DenoisingDiffusionGAN(Model):
         self.register_buffer("alpha_bars", alpha_bars_of(timesteps), persistent=False)
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return the critic's update, its penalty now and then (arXiv:1912.04958, appendix B), and the generator's."""
-        critic, generator = list(self.critic.parameters()), list(self.generator.parameters())
-        settle = nothing if self.penalty.constrain is None else self._settle
-        phases = [Phase("critic", critic, self.critic_loss, after=settle)]
-        if self.penalty.every > 1:
-            phases.append(Phase("penalty", critic, self.penalty_loss, every=self.penalty.every, optimizer="critic"))
-        return (*phases, Phase("generator", generator, self.generator_loss))
+        """Return the critic's updates, and the generator's, which runs once in critic_steps."""
+        generator = list(self.generator.parameters())
+        return (*self.critic_phases(), Phase("generator", generator, self.generator_loss, every=self.critic_steps))
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         """Tell steps of real data from generated ones: arXiv:2112.07804, Eq. 4."""
@@ -65,27 +64,23 @@ class DenoisingDiffusionGAN(Model):
         labels = self._labels(batch.condition)
         with torch.no_grad():
             fake = self._step(later, self._noise(batch), time, labels, torch.randn_like(later))
-        real_logits = self._judge(earlier, later, time, labels)
-        fake_logits = self._judge(fake, later, time, labels)
-        loss = self.adversarial.critic(real_logits, fake_logits)
-        if self.penalty.every == 1:
-            loss = loss + self.penalty.loss(lambda x: self._judge(x, later, time, labels), earlier, fake)
-        return loss, {"loss": loss.detach(), **verdicts(real_logits, fake_logits)}
+        earlier, later, fake = self.augmented(earlier, later, fake)
+        return self.contest(lambda x: self._judge(x, later, time, labels), earlier, fake)
 
     def penalty_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         """Take the critic's penalty apart from its loss, less often."""
         earlier, later, time = self._noised(batch)
-        labels = self._labels(batch.condition)
-        loss = self.penalty.loss(lambda x: self._judge(x, later, time, labels), earlier, earlier)
-        return loss, {"loss": loss.detach()}
+        labels, (earlier, later) = self._labels(batch.condition), self.augmented(earlier, later)
+        return self.penalised(lambda x: self._judge(x, later, time, labels), earlier)
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         """Let the critic judge a generated step: arXiv:2112.07804, Eq. 5."""
         _, later, time = self._noised(batch)
         labels = self._labels(batch.condition)
         fake = self._step(later, self._noise(batch), time, labels, torch.randn_like(later))
+        fake, later = self.augmented(fake, later)
         logits = self._judge(fake, later, time, labels)
-        loss = self.adversarial.generator(logits)
+        loss = self.loss.generator(logits)
         return loss, {"loss": loss.detach(), "fake": chance(logits)}
 
     def latent(self, n: int, *, generator: torch.Generator) -> Tensor:
@@ -106,10 +101,6 @@ class DenoisingDiffusionGAN(Model):
     def sample(self, n: int, condition: Tensor | None, *, generator: torch.Generator) -> Tensor:
         """Render fresh noise."""
         return self.render(self.latent(n, generator=generator), condition, generator=generator)
-
-    def _settle(self, batch: Batch) -> None:
-        assert self.penalty.constrain is not None
-        self.penalty.constrain(self.critic)
 
     def _noised(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Draw timesteps t from 1 on, and real x_{t-1} and x_t."""

@@ -11,8 +11,11 @@ from torch import Tensor
 
 from aigc_cli.config import Choice
 from aigc_cli.errors import ConfigError
-from aigc_cli.interfaces import Batch, DataSpec, Decoder, Encoder, Logs, Model, Network, Phase, Shapes
-from aigc_cli.models.adversarial import AdversarialLoss, verdicts
+from aigc_cli.interfaces import Batch, DataSpec, Decoder, Encoder, Logs, Network, Phase, Shapes
+from aigc_cli.models.adversarial import AdversarialLoss
+from aigc_cli.models.adversarial_model import AdversarialModel
+from aigc_cli.models.augmentations import Augmentation
+from aigc_cli.models.penalties import Penalty
 from aigc_cli.models.suitability import count_classes
 from aigc_cli.models.vae import kl
 
@@ -24,7 +27,7 @@ class HasFeatures(Protocol):
     def features(self, x: Tensor, condition: Tensor | None) -> Tensor: ...
 
 
-class VAEGAN(Model):
+class VAEGAN(AdversarialModel):
     """Encode data into latents; decode them into data that a critic takes for real and for the same.
 
     Departures: likeness is the mean squared error of features, so that its weight does not depend on their number; the
@@ -42,15 +45,17 @@ class VAEGAN(Model):
         conditional: bool,
         beta: Annotated[float, Ge(0)],
         likeness: Annotated[float, Gt(0)],
+        critic_steps: Annotated[int, Gt(0)],
         loss: Annotated[Callable[[], AdversarialLoss], Choice("losses")],
+        penalty: Annotated[Callable[[], Penalty], Choice("penalties")],
+        augmentation: Annotated[Callable[[], Augmentation], Choice("augmentations")],
         encoder: Encoder,
         decoder: Decoder,
         critic: Annotated[Network, Choice("networks", "critic with inner features")],
     ) -> None:
-        super().__init__()
         classes = count_classes(spec, kinds=self.kinds, conditional=conditional)
-        self.spec, self.latent_size, self.conditional = spec, latent, conditional
-        self.beta, self.likeness, self.loss = beta, likeness, loss()
+        super().__init__(spec, critic_steps=critic_steps, loss=loss(), penalty=penalty(), augmentation=augmentation())
+        self.latent_size, self.conditional, self.beta, self.likeness = latent, conditional, beta, likeness
         self.encoder = encoder(Shapes(spec.shape, (2, latent), classes))
         self.decoder = decoder(Shapes((latent,), spec.shape, classes))
         self.critic = critic(Shapes(spec.shape, (), classes))
@@ -61,11 +66,11 @@ class VAEGAN(Model):
             )
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return the three updates of arXiv:1512.09300, Algorithm 1."""
+        """Return the three updates of arXiv:1512.09300, Algorithm 1; the last two run once in critic_steps."""
         return (
-            Phase("critic", list(self.critic.parameters()), self.critic_loss),
-            Phase("encoder", list(self.encoder.parameters()), self.encoder_loss),
-            Phase("decoder", list(self.decoder.parameters()), self.decoder_loss),
+            *self.critic_phases(),
+            Phase("encoder", list(self.encoder.parameters()), self.encoder_loss, every=self.critic_steps),
+            Phase("decoder", list(self.decoder.parameters()), self.decoder_loss, every=self.critic_steps),
         )
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
@@ -74,10 +79,14 @@ class VAEGAN(Model):
         with torch.no_grad():
             again = self._decode(self._draw(x, condition)[0], condition)
             fresh = self._decode(self._noise(batch), condition)
-        real = self.critic(x, condition)
-        fakes = [self.critic(fake, condition) for fake in (again, fresh)]
-        loss = sum((self.loss.critic(real, fake) for fake in fakes), start=real.new_zeros(())) / 2
-        return loss, {"loss": loss.detach(), **verdicts(real, fakes[1])}
+        shown = [self.augmented(signals)[0] for signals in (x, again, fresh)]
+        return self.contest(lambda signals: self.critic(signals, condition), *shown)
+
+    def penalty_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
+        """Take the critic's penalty apart from its loss, less often."""
+        condition = self._condition(batch.condition)
+        (real,) = self.augmented(self.spec.encode(batch.x))
+        return self.penalised(lambda signals: self.critic(signals, condition), real)
 
     def encoder_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         """Return the KL divergence per latent, weighted, and the unlikeness of reconstructions."""
@@ -93,9 +102,9 @@ class VAEGAN(Model):
         with torch.no_grad():
             z, _ = self._draw(x, condition)
         again, fresh = self._decode(z, condition), self._decode(self._noise(batch), condition)
-        game = (
-            self.loss.generator(self.critic(again, condition)) + self.loss.generator(self.critic(fresh, condition))
-        ) / 2
+        shown = [self.augmented(signals)[0] for signals in (again, fresh)]
+        verdict = [self.loss.generator(self.critic(signals, condition)) for signals in shown]
+        game = (verdict[0] + verdict[1]) / 2
         unlikeness = self._unlikeness(again, x, condition)
         loss = game + self.likeness * unlikeness
         return loss, {"loss": loss.detach(), "game": game.detach(), "unlikeness": unlikeness.detach()}

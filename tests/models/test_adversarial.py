@@ -102,7 +102,7 @@ def test_clipping_holds_every_weight_of_the_critic():
 def test_diffaugment_changes_each_picture_and_lets_gradients_through(channels, height):
     augment = augmentations.DiffAugment(policy=["colour", "translation", "cutout"])
     x = normal(8, channels, height, 16).requires_grad_()
-    changed = augment(x)
+    (changed,) = augment(x)
     assert changed.shape == x.shape
     assert not any(torch.equal(one, other) for one, other in zip(x, changed, strict=True))
     (gradient,) = torch.autograd.grad(changed.square().sum(), x)
@@ -112,7 +112,7 @@ def test_diffaugment_changes_each_picture_and_lets_gradients_through(channels, h
 def test_translation_moves_whole_pixels_by_an_eighth_at_most():
     x = torch.zeros(64, 1, 16, 16)
     x[:, :, 8, 8] = 1
-    moved = augmentations.translation(x)
+    (moved,) = augmentations.translation(x)
     assert (moved.sum([1, 2, 3]) == 1).all()
     places = moved.flatten(1).argmax(1)
     rows, columns = places // 16, places % 16
@@ -120,7 +120,7 @@ def test_translation_moves_whole_pixels_by_an_eighth_at_most():
 
 
 def test_cutout_blanks_half_the_sides_where_it_lies_inside():
-    blank = (augmentations.cutout(torch.ones(256, 1, 16, 16)) == 0).sum([1, 2, 3])
+    blank = (augmentations.cutout(torch.ones(256, 1, 16, 16))[0] == 0).sum([1, 2, 3])
     assert blank.max() == 64
     assert blank.min() >= 16  # a corner
 
@@ -131,7 +131,7 @@ def adaptive(**changes) -> augmentations.AdaptiveAugmentation:
 
 def test_ada_begins_with_pictures_as_they_are():
     x = normal(4, 3, 16, 16)
-    assert torch.allclose(adaptive()(x), x, atol=1e-5)
+    assert torch.allclose(adaptive()(x)[0], x, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(8, 1, 16, 16), (8, 3, 12, 20)])
@@ -139,15 +139,68 @@ def test_ada_changes_pictures_as_often_as_it_says(shape):
     augment = adaptive(turns=False, flips=False)
     augment.probability.fill_(0.8)
     x = normal(*shape).requires_grad_()
-    changed = augment(x)
+    (changed,) = augment(x)
     assert changed.shape == x.shape
     assert changed.isfinite().all()
     (gradient,) = torch.autograd.grad(changed.sum(), x)
     assert gradient.isfinite().all()
     augment.probability.fill_(0.05)
     many = normal(400, 1, 4, 4)
-    same = (augment(many) - many).abs().amax(dim=(1, 2, 3)) < 1e-4
+    same = (augment(many)[0] - many).abs().amax(dim=(1, 2, 3)) < 1e-4
     assert 0.6 < same.float().mean() < 0.85  # 0.95 to the power of its six changes, one of them of no effect here
+
+
+@pytest.mark.parametrize("kind", ["adaptive", "diffaugment"])
+def test_pictures_that_belong_together_change_alike(kind):
+    augment = (
+        adaptive() if kind == "adaptive" else augmentations.DiffAugment(policy=["colour", "translation", "cutout"])
+    )
+    if kind == "adaptive":
+        augment.probability.fill_(0.8)  # type: ignore[union-attr]
+    x, other = normal(16, 3, 16, 16), normal(16, 3, 16, 16, seed=1)
+    first, between, again = augment(x, other, x)
+    assert torch.allclose(first, again, atol=1e-5)
+    assert not torch.allclose(first, x)
+    assert not torch.allclose(first, between)
+    alone = torch.autograd.grad(augment(other, x.requires_grad_())[0].sum(), x, allow_unused=True)[0]
+    assert alone is None or not alone.any()  # nothing of one picture gets into another
+
+
+GAMES = {
+    "gan": (["model=dcgan", *SMALL], 2),
+    "vae_gan": (["model=vae_gan", *SMALL[1:], "model.encoder.width=4", "model.decoder.width=4"], 3),
+    "pix2pix": (["model=pix2pix", *SMALL, "model.critic.halvings=2"], 2),
+    "denoising_diffusion_gan": (
+        ["model=denoising_diffusion_gan", "model.generator.width=8", "model.generator.multipliers=[1]",
+         "model.generator.blocks=1", "model.generator.attention=[]", "model.generator.patch=2", "model.critic.width=4",
+         "model.critic.halvings=2"], 2),
+}  # fmt: skip
+HELP = ["model/penalty=r1", "model/penalty=gradient", "model/penalty=clip", "model/augmentation=adaptive",
+        "model/augmentation=diffaugment", "model/loss=hinge", "model/loss=wasserstein"]  # fmt: skip
+
+
+@pytest.mark.parametrize("help_", HELP)
+@pytest.mark.parametrize("game", GAMES)
+def test_any_game_takes_any_help(game, help_):
+    words, updates = GAMES[game]
+    spec = SPEC if game != "pix2pix" else DataSpec("image", (3, 16, 16), 256, DataSpec("image", (1, 16, 16)))
+    model = build(*words, help_, "model.critic_steps=3", spec=spec)
+    condition = torch.zeros(4, dtype=torch.long) if game != "pix2pix" else torch.randint(256, (4, 1, 16, 16)).byte()
+    batch = Batch(torch.randint(256, (4, *spec.shape)).byte(), condition, torch.tensor(0))
+    phases = {phase.name: phase for phase in model.phases()}
+    assert len(phases) == updates + ("penalty" in phases)
+    assert [phase.every for name, phase in phases.items() if name not in ("critic", "penalty")] == [3] * (updates - 1)
+    for phase in phases.values():
+        loss, logs = phase.loss(batch)
+        gradients = torch.autograd.grad(loss, phase.params, allow_unused=True)
+        assert any(each is not None and each.any() for each in gradients)
+        assert all(value.isfinite() for value in logs.values())
+        with torch.no_grad():
+            phase.after(batch)
+    if "clip" in help_:
+        assert max(float(p.detach().abs().max()) for p in model.critic.parameters()) <= 0.0101
+    if "adaptive" in help_:
+        assert "augmented" in phases["critic"].loss(batch)[1]
 
 
 def test_ada_turns_keep_a_pictures_centre():
