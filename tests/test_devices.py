@@ -1,0 +1,36 @@
+"""What a device is given before anything is computed on it."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource, sys
+import torch
+from aigc_cli.devices import choose
+choose("cpu", "fp32")
+def use():
+    torch.ones(10 << 20)  # 40 MB: more than glibc learns to keep by itself
+for _ in range(8):
+    use()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(4):
+    use()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc's allocator alone")
+@pytest.mark.parametrize(("told", "anew"), [({}, False), ({"MALLOC_MMAP_THRESHOLD_": "131072"}, True)])
+def test_freed_memory_is_kept_for_the_next_tensors_unless_somebody_has_told_otherwise(told, anew, monkeypatch):
+    for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    faults = int(subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True).stdout)
+    pages = 4 * (10 << 20) * 4 // 4096
+    assert (faults > pages / 2) if anew else (faults < pages / 50)
