@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +14,8 @@ from typing import Any
 import torch
 
 from aigc_cli.errors import ConfigError, TrainingError
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -48,6 +52,8 @@ def explaining_memory(device: torch.device, batch_size: int) -> Iterator[None]:
 def choose(device: str, precision: str, *, deterministic: bool = False) -> Device:
     """Resolve `auto`: CUDA, then MPS, then CPU; bf16 on GPUs that have it, fp32 elsewhere."""
     chosen = _device(device)
+    if chosen.type == "cpu":
+        keep_freed_memory()
     if precision == "auto":
         precision = "bf16" if chosen.type == "cuda" and torch.cuda.is_bf16_supported(False) else "fp32"
     if chosen.type == "cuda":
@@ -79,6 +85,19 @@ def _device(name: str) -> torch.device:
     if chosen.type not in ("cpu", "mps"):
         raise ConfigError(f"device: given {name!r}, allowed: auto, cpu, cuda, cuda:N, mps. Type device=auto.")
     return chosen
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what tensors free for the next ones, where it is glibc and nobody has told it otherwise.
+
+    By default it hands large blocks back to the system and gets them anew, zeroed page by page, in every layer of every
+    step: a tenth of a step's time where pages are cheap, up to a third on virtual machines.
+    """
+    told = any(name in os.environ for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"))
+    if platform.libc_ver()[0] == "glibc" and not told:
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        library.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def warn_of_slow_bf16(device: Device) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from aigc_cli.errors import ConfigError
 
 BYTES = 256
+NONE = -1  # id of a character that a vocabulary has not
 
 
 class UnknownSymbols(Exception):  # noqa: N818 (what to do about it depends on where the text is from)
@@ -33,6 +34,10 @@ class Vocabulary(Protocol):
         """Return ids, without an end symbol; UnknownSymbols where characters have none."""
         ...
 
+    def encode_all(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """Return the ids of each text, as encode does."""
+        ...
+
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids up to the first end symbol; bytes that are no UTF-8 become U+FFFD."""
         ...
@@ -51,17 +56,21 @@ class Characters:
         self.specials = int(ends)
         self.size = len(self.symbols) + self.specials
         self.end = self.size - 1 if ends else None
-        points = np.array([ord(symbol) for symbol in self.symbols], np.int64)
-        self._order = points.argsort()
-        self._points = points[self._order]
+        points = [ord(symbol) for symbol in self.symbols]
+        self._table = np.full(max(points, default=0) + 2, NONE, np.int32)  # the last stands for all higher ones
+        self._table[points] = range(len(points))
 
     def encode(self, text: str) -> NDArray[np.int32]:
         """Return an id for each character."""
-        points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.int64)
-        place = np.searchsorted(self._points, points).clip(max=max(0, len(self._points) - 1))
-        if len(points) and (not len(self._points) or (self._points[place] != points).any()):
+        points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        ids = self._table[np.minimum(points, len(self._table) - 1)]
+        if ids.min(initial=0) == NONE:
             raise UnknownSymbols(character for character in text if character not in self.ids)
-        return self._order[place].astype(np.int32)
+        return ids
+
+    def encode_all(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """Return the ids of each text."""
+        return [self.encode(text) for text in texts]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Join the characters."""
@@ -83,6 +92,10 @@ class Bytes:
     def encode(self, text: str) -> NDArray[np.int32]:
         """Return the bytes."""
         return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int32)
+
+    def encode_all(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """Return the ids of each text."""
+        return [self.encode(text) for text in texts]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Read the bytes."""
@@ -106,6 +119,11 @@ class Pairs:
     def encode(self, text: str) -> NDArray[np.int32]:
         """Return the merged pairs' ids."""
         return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
+
+    def encode_all(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """Return the ids of each text, on all cores."""
+        encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(each.ids, np.int32) for each in encoded]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Join what the ids stand for."""
