@@ -6,7 +6,7 @@ of `aigc sample`, checked like any other (the signature is the schema).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -21,6 +21,29 @@ class Samples(Protocol):
 
     def sample(self, n: int, condition: Tensor | None, *, generator: torch.Generator) -> Tensor:
         """Return (n, *spec.shape) stored integers; condition: labels (n,), or None where the model takes none."""
+        ...
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """Draw text symbol by symbol, beginning as asked, as long as asked, and tell each symbol as it is drawn."""
+
+    def write(
+        self,
+        n: int,
+        condition: Tensor | None,
+        *,
+        generator: torch.Generator,
+        prompt: Tensor | None,
+        length: int | None,
+        tell: Callable[[Tensor], None] | None,
+    ) -> Tensor:
+        """Return (n, at most length) int64 symbols that follow the prompt (P,), which is not repeated.
+
+        condition: labels (n,), or sources (n, *their shape); tell: is given each step's symbols (n,). Text in pieces
+        ends where all rows have ended; what follows a row's end symbol is that symbol. Further keyword-only parameters
+        are settings of `aigc sample`, as of `Samples.sample`.
+        """
         ...
 
 

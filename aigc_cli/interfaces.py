@@ -41,6 +41,19 @@ class Sound:
 
 
 @dataclass(frozen=True)
+class Text:
+    """Say how stored symbols become text: see texts/vocabulary.py.
+
+    Running text is cut into windows anywhere and has no end symbol; of pieces (a sum, a review, a sentence) each row
+    holds one, closed by the end symbol and filled up with it.
+    """
+
+    symbols: tuple[str, ...] = ()  # of a vocabulary of characters, in the order of their ids; the end symbol is last
+    tokenizer: str = ""  # of a byte-pair vocabulary: the JSON of the tokenizers library; neither: UTF-8 bytes
+    end: int | None = None  # id of the end symbol; None: running text
+
+
+@dataclass(frozen=True)
 class DataSpec:
     """Say all that a model may know of its data.
 
@@ -51,8 +64,9 @@ class DataSpec:
     kind: Kind
     shape: tuple[int, ...]
     levels: int = 256
-    condition: Classes | DataSpec | None = None  # what comes with each sample: a label, or the picture it was made from
+    condition: Classes | DataSpec | None = None  # what comes with each sample: a label, or what it was made from
     sound: Sound | None = None  # of audio, and of pictures that are a sound's spectrogram
+    text: Text | None = None  # of text; None where symbols have no reading: the codes of a first stage
 
     @property
     def dtype(self) -> torch.dtype:
@@ -87,11 +101,12 @@ class DataSpec:
         return (level + self.lowest if self.lowest else level).to(self.dtype)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; `source` and `sound` are there only where they say something."""
+        """Return plain values for JSON; `source`, `sound` and `text` are there only where they say something."""
         names = list(self.class_names) or None
         plain = {"kind": self.kind, "shape": list(self.shape), "levels": self.levels, "classes": names}
         plain |= {"source": self.condition.to_dict()} if isinstance(self.condition, DataSpec) else {}
-        return plain | ({"sound": asdict(self.sound)} if self.sound else {})
+        plain |= {"sound": asdict(self.sound)} if self.sound else {}
+        return plain | ({"text": {**asdict(self.text), "symbols": list(self.text.symbols)}} if self.text else {})
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> DataSpec:
@@ -100,7 +115,9 @@ class DataSpec:
         if plain.get("source"):
             condition = cls.from_dict(plain["source"])
         sound = Sound(**plain["sound"]) if plain.get("sound") else None
-        return cls(plain["kind"], tuple(plain["shape"]), plain["levels"], condition, sound)
+        about = plain.get("text")
+        text = Text(tuple(about["symbols"]), about["tokenizer"], about["end"]) if about else None
+        return cls(plain["kind"], tuple(plain["shape"]), plain["levels"], condition, sound, text)
 
 
 class Batch(NamedTuple):

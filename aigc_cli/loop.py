@@ -148,11 +148,12 @@ class Loop:
             return
         try:
             about = {"step": str(step), "config": checkpoints.as_json(self.meta)}
-            self.grid, page = self.previews.write(drawn, step, about)
+            written = self.previews.write(drawn, step, about)
         except OSError as error:
             tqdm.write(f"preview of step {step} not written: {error}", file=sys.stderr)
             return
-        self.recorder.picture(step, "samples", page)
+        self.grid = written.name
+        self.recorder.show(step, "samples", written)
         if drawn.samples is not None:
             self.guard.look(step, drawn.samples)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aigc_cli.manual_of_pictures import OF_PICTURES
+from aigc_cli.manual_of_text import CHAT
 
 AIGC = """\
 aigc: train generative models from the shell.
@@ -10,15 +11,16 @@ aigc: train generative models from the shell.
 usage: aigc VERB [key=value ...]
 
   train       train a model; the same command continues the run
-  sample      draw from a trained model
+  sample      draw from a trained model: pictures, sounds, text
   evaluate    measure samples against real data
   reconstruct pictures over what a model makes of them
   encode      pictures as codes, and a map of the latent space
   anomaly     how unusual each picture is
   denoise     a folder's pictures without noise
   upscale     a folder's pictures enlarged
-  translate   turn pictures into others, as learnt from pairs
+  translate   turn pictures or lines of text into others, as learnt from pairs
   stylize     paint pictures in the style of another
+  chat        talk with a model of text
   data        check or pack a data set
   list        models, data sets, recipes and optimisers, one line each
   show        the composed settings with their comments, and the model's size
@@ -94,8 +96,11 @@ often used:
   start=PICTURE strength=0.6 diffusion: begin with a picture under so much noise
   mask=PICTURE               with start: white is painted anew, the rest is kept exactly; resample=5 (not with
                              dpm_solver) fits it in better
-  temperature=0.9  top_k=50  autoregressive: safer or bolder; choose among the likeliest only
-  format=png                 png, jpeg, webp; of walks webp, gif; of sounds wav, flac: files, and a sheet of them
+  temperature=0.9  top_k=50  autoregressive: safer or bolder; choose among the likeliest only; of text top_p=0.9
+  prompt="O " length=500     text: its beginning, and how many symbols more; told as it is written
+  source="A dog."  beam=4    text of text: what is to be translated or answered
+  format=png                 png, jpeg, webp; of walks webp, gif; of sounds wav, flac: files, and a sheet;
+                             of text txt, jsonl, html
   files=true                 single files instead of one grid
   interpolate=true           a walk through the latent space, as an animation
   manifold=true              the plane of a two-dimensional latent (a vae with model.latent=2)
@@ -192,12 +197,12 @@ TRANSLATE = (
     """\
 usage: aigc translate ckpt=PATH samples=PATH [key=value ...]
 
-Turn every picture of a folder into another by a model that learnt it from pairs (model=pix2pix), under the same names.
+Turn every picture of a folder into another by a model that learnt it from pairs (model=pix2pix), under the same names,
+or every line of a text file (model=seq2seq).
 
 often used:
-  output=PATH                the folder to write to
-  seed=0                     of the noise in the model's dropout
-  batch_size=64  device=auto pictures at once, and where
+  output=PATH                the folder, or file, to write to
+  seed=0  batch_size=64      of the noise in pix2pix' dropout; pictures or lines at once
 
 examples:
   aigc train model=pix2pix data=picture_pairs data.root=pairs data.size=256
@@ -240,6 +245,7 @@ MANUAL = {
     **{verb: text + FLAGS for verb, text in OF_PICTURES.items()},
     "translate": TRANSLATE,
     "stylize": STYLIZE,
+    "chat": CHAT + FLAGS,
     "data": DATA,
     "list": LIST,
     "show": SHOW,

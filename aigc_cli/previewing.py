@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from aigc_cli.abilities import Samples
+from aigc_cli.abilities import Samples, Writes
 from aigc_cli.data.pack import Pack
+from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import Model
 from aigc_cli.pictures.held_out import some_of
 from aigc_cli.pictures.previews import default_columns, draw, progress, save_grid, stacked
@@ -23,11 +25,23 @@ from aigc_cli.pictures.rows import demonstration, showable, shown, verb_of
 class Drawn:
     """Hold what was made."""
 
-    pictures: np.ndarray
-    columns: int
-    samples: Tensor | None = None  # as stored; None where they are not a model's own
+    pictures: np.ndarray | None = None  # (N, C, H, W); None of text
+    columns: int = 0
+    samples: Tensor | None = None  # as stored; None where they are not a model's own, or text
     labels: Tensor | None = None
     heard: Tensor | None = None  # of sounds, their waves
+    texts: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Written:
+    """Say what was written to a run's folder, for whoever shows it elsewhere."""
+
+    name: str  # of the file, relative to the run
+    page: Image | None = None
+    text: str = ""
+    heard: Tensor | None = None  # waves (N, channels, T)
+    sample_rate: int = 0  # Hz
 
 
 class Previews:
@@ -38,21 +52,32 @@ class Previews:
 
     def draw(self, model: Model) -> Drawn | None:
         """Return what the model makes; None where nothing of it can be shown."""
+        if isinstance(model, Writes):
+            from aigc_cli.texts.previews import written
+
+            return Drawn(texts=written(model, self.pack, self.n, seed=self.seed, device=self.device))
         if verb_of(model) is None or not showable(self.pack.spec):
             return None
         return self._samples(model) if isinstance(model, Samples) else self._examples(model)
 
-    def write(self, drawn: Drawn, step: int, about: dict[str, str]) -> tuple[str, Image]:
-        """Write a step's grid, and of sounds a folder of them; return the grid's name in the run and the grid."""
-        name = f"samples/step-{step:08d}.png"
+    def write(self, drawn: Drawn, step: int, about: dict[str, str]) -> Written:
+        """Write a step's grid, of sounds a folder of them too, or its texts."""
+        name = f"samples/step-{step:08d}"
         path = self.folder / name
-        page = save_grid(drawn.pictures, path, columns=drawn.columns, metadata=about)
-        if drawn.heard is not None and self.pack.spec.sound:
-            from aigc_cli.sounds.waveforms import write_waves
+        if drawn.pictures is None:
+            text = "\n\n".join(drawn.texts) + "\n"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(path.with_suffix(".txt"), text.encode("utf-8", "replace"), durable=False)
+            return Written(f"{name}.txt", text=text)
+        page = save_grid(drawn.pictures, path.with_suffix(".png"), columns=drawn.columns, metadata=about)
+        if drawn.heard is None or not self.pack.spec.sound:
+            return Written(f"{name}.png", page)
+        from aigc_cli.sounds.waveforms import write_waves
 
-            names = None if drawn.labels is None else [self.pack.spec.class_names[label] for label in drawn.labels]
-            write_waves(drawn.heard, self.pack.spec.sound.sample_rate, path.with_suffix(""), names=names)
-        return name, page
+        names = None if drawn.labels is None else [self.pack.spec.class_names[label] for label in drawn.labels]
+        rate = self.pack.spec.sound.sample_rate
+        write_waves(drawn.heard, rate, path, names=names)
+        return Written(f"{name}.png", page, heard=drawn.heard, sample_rate=rate)
 
     def _samples(self, model: Any) -> Drawn:
         """Return samples from the same noise each time."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy
 import torch
 from torch import Tensor
 
 from aigc_cli.interfaces import Logs
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from aigc_cli.previewing import Written
+
+MOST_SOUNDS = 10  # of a preview, on TensorBoard
 
 
 class Recorder:
@@ -48,9 +52,9 @@ class Recorder:
         self._write({"step": step, **values})
         self._on_board(lambda board: board.scalars(step, dict(values)))
 
-    def picture(self, step: int, name: str, image: Image) -> None:
-        """Show a picture on the board, where there is one."""
-        self._on_board(lambda board: board.picture(step, name, image))
+    def show(self, step: int, name: str, written: Written) -> None:
+        """Show a preview on the board, where there is one: a picture, and sounds; or text."""
+        self._on_board(lambda board: board.show(step, name, written))
 
     def close(self) -> None:
         """Close the board."""
@@ -78,10 +82,13 @@ class Board:
         for key, value in values.items():
             self._writer.add_scalar(key, value, step)
 
-    def picture(self, step: int, name: str, image: Image) -> None:
-        import numpy
-
-        self._writer.add_image(name, numpy.asarray(image.convert("RGB")), step, dataformats="HWC")
+    def show(self, step: int, name: str, written: Written) -> None:
+        if written.page is not None:
+            self._writer.add_image(name, numpy.asarray(written.page.convert("RGB")), step, dataformats="HWC")
+        if written.text:
+            self._writer.add_text(name, textwrap.indent(written.text, "    "), step)  # Markdown's verbatim
+        for index, wave in enumerate(() if written.heard is None else written.heard[:MOST_SOUNDS]):
+            self._writer.add_audio(f"{name}/{index:02d}", wave.mean(0, keepdim=True), step, written.sample_rate)
 
     def close(self) -> None:
         self._writer.close()

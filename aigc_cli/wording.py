@@ -18,6 +18,8 @@ _PLURALS = {"whole number": "whole numbers", "number": "numbers", "text": "texts
 _SYMBOLS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "a multiple of"}
 _SYMBOLS |= {"min_length": "of length >=", "max_length": "of length <="}
 ALSO_CALLED = {
+    "block_size": "length",
+    "context_length": "length",
     "dataset": "data",
     "fid": "frechet",
     "image_size": "size",
@@ -25,11 +27,15 @@ ALSO_CALLED = {
     "kid": "kernel",
     "latent_dim": "latent",
     "learning_rate": "lr",
+    "max_length": "length",
     "num_epochs": "epochs",
     "num_steps": "steps",
     "prdc": "density_coverage",
     "resolution": "size",
+    "seq_len": "length",
     "swd": "sliced_wasserstein",
+    "tokenizer": "vocabulary",
+    "vocab_size": "vocabulary_size",
     "z_dim": "latent",
 }
 

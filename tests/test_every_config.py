@@ -17,7 +17,7 @@ import yaml
 from aigc_cli.composing.compose import ELSEWHERE, VERBS, compose
 from aigc_cli.config import TABLES, bind, load, parameters
 from aigc_cli.errors import ConfigError
-from aigc_cli.interfaces import Classes, DataSpec, Sound
+from aigc_cli.interfaces import Classes, DataSpec, Sound, Text
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 GROUPS = {  # folder -> table whose entries its presets name
@@ -40,6 +40,8 @@ SPECS = [DataSpec("image", (channels, side, side), condition=DIGITS) for channel
 SPECS.append(DataSpec("image", (3, 64, 64), condition=DataSpec("image", (3, 64, 64))))
 SPECS.append(DataSpec("audio", (1, 16384), 1 << 16, DIGITS, Sound(16_000, 16384)))
 SPECS.append(DataSpec("audio", (1, 16384), 256, DIGITS, Sound(16_000, 16384, mu_law=True)))
+PIECES = DataSpec("text", (32,), 100, text=Text(end=99))
+SPECS += [PIECES, DataSpec("text", (32,), 100, PIECES, text=Text(end=99))]
 
 
 def presets(group: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,12 +22,13 @@ from aigc_cli.abilities import (
     Scores,
     Tokenises,
     Transforms,
+    Writes,
 )
 from aigc_cli.composing.compose import compose
 from aigc_cli.composing.composition import configs_folder
 from aigc_cli.config import bind, load
 from aigc_cli.devices import Device
-from aigc_cli.interfaces import Batch, Classes, DataSpec, Model, Sound
+from aigc_cli.interfaces import Batch, Classes, DataSpec, Model, Sound, Text
 from aigc_cli.models import MODELS
 from aigc_cli.trainer import Trainer
 from tests.narrow_vgg import style_files
@@ -75,6 +77,14 @@ TINY = {
                         "model.denoiser.attention=[64]", "model.denoiser.patch=4", "model.sampler.steps=3"],
     "wavenet": ["model.network.width=8", "model.network.skip=8", "model.network.stacks=1", "model.network.layers=3",
                 "model.network.embedding=4"],
+    "rnn": ["model.network.width=16", "model.network.depth=2"],
+    "lstm": ["model.network.width=16", "model.network.depth=2", "model.network.dropout=0.1"],
+    "gru": ["model.network.width=16"],
+    "transformer": ["model.network.width=16", "model.network.depth=2", "model.network.heads=2"],
+    "text_vae": ["model.encoder.width=16", "model.decoder.width=16", "model.latent=4"],
+    "seq2seq": [f"model.{part}.{size}" for part in ("encoder", "decoder")
+                for size in ("width=16", "inner=32", "depth=2", "heads=2")],
+    "seq2seq_lstm": ["model.encoder.width=16", "model.decoder.width=16"],
 }  # fmt: skip
 PARAMETERS = {
     "gan": 2.38e6, "dcgan": 6.34e6, "vae": 1.08e6, "vae_conv": 1.08e6, "ddpm": 35.7e6, "v_diffusion": 35.7e6,
@@ -84,10 +94,12 @@ PARAMETERS = {
     "vqvae_prior": 6.17e6, "super_resolution": 1.37e6, "pix2pix": 57.18e6, "fast_style": 1.68e6,
     "lsgan": 6.34e6, "wgan": 6.34e6, "wgan_gp": 6.34e6, "sngan": 6.34e6, "resnet_gan": 18.1e6, "stylegan2": 27.8e6,
     "vae_gan": 8.19e6, "vae_map": 1.07e6, "wavegan": 36.5e6, "wavenet": 1.26e6, "audio_diffusion": 32.7e6,
-    "audio_autoencoder": 3.23e6,
+    "audio_autoencoder": 3.23e6, "rnn": 0.165e6, "lstm": 0.56e6, "gru": 0.428e6, "transformer": 3.19e6,
+    "text_vae": 1.022e6, "seq2seq": 1.34e6, "seq2seq_lstm": 1.284e6,
 }  # fmt: skip
 FIRST_STAGES = {"vqvae_prior": "vqvae", "latent_diffusion": "vqvae"}  # what a preset builds upon
 FROM_PAIRS = {"pix2pix"}  # presets whose data come with pictures
+FROM_TEXTS = {"seq2seq", "seq2seq_lstm"}  # presets whose data come with texts
 SIZES = {"fast_style": 32}  # pixels a side, where 16 are too few
 SOUNDS = {
     "wavegan": 512,
@@ -95,6 +107,12 @@ SOUNDS = {
     "audio_diffusion": 512,
     "audio_autoencoder": 512,
 }  # presets for sounds, and how many samples these have here
+LETTERS = tuple("abcdefghijklmno")
+RUNNING, PIECES = Text(LETTERS), Text(LETTERS, end=len(LETTERS))
+TEXTS = {
+    "rnn": PIECES, "lstm": RUNNING, "gru": RUNNING, "transformer": PIECES, "text_vae": PIECES, "seq2seq": PIECES,
+    "seq2seq_lstm": PIECES,
+}  # fmt: skip  # presets for text, and which here
 MU_LAW = {"wavenet"}  # presets for sounds of 256 levels
 CPU = torch.device("cpu")
 
@@ -117,13 +135,21 @@ def spec_for(preset: str) -> DataSpec:
         return DataSpec(
             "audio", (1, SOUNDS[preset]), 256 if law else 1 << 16, classes, Sound(8_000, SOUNDS[preset], law)
         )
+    if preset in TEXTS:
+        text = TEXTS[preset]
+        levels = len(text.symbols) + (text.end is not None)
+        source = DataSpec("text", (20,), levels, text=text)
+        return DataSpec("text", (24,), levels, source if preset in FROM_TEXTS else classes, text=text)
     condition = DataSpec("image", (3, size, size)) if preset in FROM_PAIRS else classes
     return DataSpec("image", (1, size, size), 256, condition)
 
 
 def stored(spec: DataSpec, n: int, generator: torch.Generator) -> torch.Tensor:
     levels = (spec.lowest, spec.lowest + spec.levels)
-    return torch.randint(*levels, (n, *spec.shape), generator=generator, dtype=torch.int32).to(spec.dtype)
+    values = torch.randint(*levels, (n, *spec.shape), generator=generator, dtype=torch.int32)
+    if spec.text and spec.text.end is not None:  # each piece is filled up with its end
+        values[(values == spec.text.end).cumsum(1) > 0] = spec.text.end
+    return values.to(spec.dtype)
 
 
 @functools.cache
@@ -213,6 +239,12 @@ def test_full_size_has_its_papers_parameters(preset):
     if preset in SOUNDS:
         law = preset in MU_LAW
         spec = DataSpec("audio", (1, 16384), 256 if law else 1 << 16, sound=Sound(16_000, 16384, law))
+    if preset in TEXTS:
+        symbols = tuple(map(chr, range(65)))
+        running = DataSpec("text", (256,), 65, text=Text(symbols))
+        pieces = DataSpec("text", (64,), 66, text=Text(symbols, end=65))
+        told = replace(pieces, condition=pieces) if preset in FROM_TEXTS else pieces
+        spec = running if TEXTS[preset] is RUNNING or preset == "transformer" else told
     node = composed(preset, tiny=False)["model"]  # before the device is chosen: it may write files of tensors
     with torch.device("meta"):
         model = bind("models", node, "model")(spec)
@@ -237,6 +269,34 @@ def test_sampling_is_a_function_of_its_generator(preset, conditional):
     one, other = (model.sample(3, labels(model, 3), generator=torch.Generator().manual_seed(7)) for _ in range(2))
     assert torch.equal(one, other)
     assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(("preset", "conditional"), [case for case in able("write") if case[0] in TEXTS])
+def test_what_is_written_is_told_as_it_comes_and_a_function_of_its_generator(preset, conditional):
+    model = shaken(build(preset, conditional).eval())
+    assert isinstance(model, Writes)
+    told: list[torch.Tensor] = []
+    settings = {"prompt": torch.tensor([1, 0, 2]), "length": 30}
+    one, other = (
+        model.write(3, asked(model, preset), generator=torch.Generator().manual_seed(7), tell=tell, **settings)
+        for tell in (told.append, None)
+    )
+    assert torch.equal(one, other)
+    assert torch.equal(one, torch.stack(told, dim=1))
+    assert one.dtype == torch.int64
+    assert 0 <= int(one.min()) <= int(one.max()) < model.spec.levels
+    end = model.spec.text.end if model.spec.text else None
+    if end is None:
+        assert one.shape == (3, 30)
+    else:
+        ended = (one == end).cumsum(1) > 0
+        assert (one[ended] == end).all()
+        assert one.shape[1] == 30 or ended[:, -1].all()
+
+
+def asked(model: Model, preset: str, n: int = 3) -> torch.Tensor | None:
+    """Return what texts are asked for by: labels, or sources."""
+    return batch(5, n, preset).condition if preset in FROM_TEXTS else labels(model, n)
 
 
 def shaken(model: Model) -> Model:
@@ -287,7 +347,7 @@ def test_codes_and_scores_are_one_row_and_one_number_a_sample(preset, conditiona
         assert codes.shape == (len(x), codes[0].numel())
         assert codes.dtype == torch.float32
     if isinstance(model, Scores):
-        scores = model.score(x, labels(model, len(x)))
+        scores = model.score(x, asked(model, preset, len(x)))
         assert scores.shape == (len(x),)
         assert scores.dtype == torch.float32
         assert scores.isfinite().all()

@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Le
 
+from aigc_cli.data.folders import shown
 from aigc_cli.errors import DataError
+from aigc_cli.files import atomic_write
 from aigc_cli.runs.names import safe
+from aigc_cli.texts.describing import examples, lengths_said, vocabulary_said
+from aigc_cli.texts.pages import RULE
 
 if TYPE_CHECKING:
     from aigc_cli.composing.compose import Composed
     from aigc_cli.data.pack import Pack
 
 LISTED = 10  # rejected files to name
+READ, LETTERS = 4, 240  # texts to show, and how much of each
 
 
 def data(
@@ -41,7 +46,11 @@ def data(
         print(f"  advice:   {hint}")
     if action == "check":
         _verify(pack)
-        print(f"  look:     {_draw(pack, Path(output) / f'{_title(run, data)}.png', n, seed)}", flush=True)
+        title = Path(output) / _title(run, data)
+        if pack.about["kind"] == "text":
+            print(f"  look:     {_write(pack, title.with_name(f'{title.name}.txt'), n, seed)}", flush=True)
+        else:
+            print(f"  look:     {_draw(pack, title.with_name(f'{title.name}.png'), n, seed)}", flush=True)
 
 
 def _title(run: Composed, data: Mapping[str, Any]) -> str:
@@ -66,16 +75,24 @@ def _description(pack: Pack) -> list[str]:
         counted = np.bincount(labels, minlength=len(about["classes"])) if labels is not None else []
         classes = ", ".join(f"{name} {number:,}" for name, number in zip(about["classes"] or (), counted, strict=True))
         lines.append(f"  {split + ':':<10}{count:,}{' (' + classes + ')' if classes else ''}")
+    if about.get("text"):
+        lines += [f"  lengths:  {said}" for said in lengths_said(pack)]
     if pack.ignored:
-        lines.append(f"  ignored:  {pack.ignored:,} files that are no pictures")
+        lines.append(f"  ignored:  {pack.ignored:,} files that are no {_kind(about)}")
     if pack.rejected:
-        lines.append(f"  rejected: {pack.rejected:,} files")
+        lines.append(f"  rejected: {pack.rejected:,} {'texts' if about['kind'] == 'text' else 'files'}")
         lines += [f"    {path}: {reason}" for path, reason in pack.rejections()[:LISTED]]
         lines += [f"    all are in {pack.path / 'rejected.jsonl'}"] if pack.rejected > LISTED else []
     return lines
 
 
+def _kind(about: Mapping[str, Any]) -> str:
+    return "sounds" if about.get("sound") else {"image": "pictures", "text": "texts"}.get(about["kind"], "sounds")
+
+
 def _said(about: Mapping[str, Any]) -> str:
+    if about.get("text"):
+        return f"text of {about['shape'][0]} symbols, {vocabulary_said(about)}"
     return f"{about['kind']} {'x'.join(map(str, about['shape']))}, {about['levels']} levels"
 
 
@@ -104,8 +121,30 @@ def _draw(pack: Pack, path: Path, n: int, seed: int) -> Path:
     try:
         save_grid(pictures, path, columns=columns)
     except OSError as error:
-        raise DataError(f"output: cannot write {path} ({error.strerror}). Type output= and another folder.") from None
+        raise _not_written(path, error) from None
     return path
+
+
+def _write(pack: Pack, path: Path, n: int, seed: int) -> Path:
+    """Write training samples as text, by class in turn where there are labels, and show the first ones."""
+    samples, condition = pack.split("train")
+    order = np.random.default_rng(seed).permutation(len(samples))
+    if condition is not None and not pack.about.get("source"):
+        order = _in_turn(order, condition, len(np.unique(condition)))
+    texts = examples(pack, order[:n])
+    for text in texts[:READ]:
+        print(f"  example:  {shown(text[:LETTERS])}{' ...' if len(text) > LETTERS else ''}")
+    rule = RULE if any("\n" in text for text in texts) else "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, (rule.join(texts) + "\n").encode("utf-8", "replace"), durable=False)
+    except OSError as error:
+        raise _not_written(path, error) from None
+    return path
+
+
+def _not_written(path: Path, error: OSError) -> DataError:
+    return DataError(f"output: cannot write {path} ({error.strerror}). Type output= and another folder.")
 
 
 def _in_turn(order: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Le, Len
+from annotated_types import Ge, Gt, Le, Len
 
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.measures import OF_SAMPLES, Group, Look
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aigc_cli.composing.compose import Composed
     from aigc_cli.data.pack import Pack
     from aigc_cli.evaluating.evaluation import Evaluator, Figures, Wishes
+    from aigc_cli.evaluating.of_text import TextEvaluator
 
 FEW = 100  # real pictures, below which figures say little
 NEEDS = {"likelihood": "bounds it (a vae, ddpm)", "restoration": "reconstructs or transforms (autoencoders)"}
@@ -48,6 +49,9 @@ def evaluate(
     truncation: Annotated[float, Ge(0), Le(1)] | None,
     temperature: Annotated[float, Ge(0), Le(100)] | None,
     top_k: Annotated[int, Ge(1)] | None,
+    top_p: Annotated[float, Gt(0), Le(1)] | None,
+    beam: Annotated[int, Ge(1), Le(100)] | None,
+    length_penalty: Annotated[float, Ge(0), Le(10)] | None,
     data: Mapping[str, Any],
     output: str | None,
     device: str,
@@ -76,7 +80,8 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
     from aigc_cli.checkpoints import resolve
     from aigc_cli.checkpoints.restoring import restore
     from aigc_cli.devices import choose, explaining_memory, warn_of_slow_bf16
-    from aigc_cli.evaluating.evaluation import Evaluator, Figures
+    from aigc_cli.evaluating.choosing import evaluator_of
+    from aigc_cli.evaluating.evaluation import Figures
     from aigc_cli.evaluating.report import write_to_run
     from aigc_cli.pictures.choices import sampling_settings
     from aigc_cli.pictures.held_out import data_of
@@ -90,16 +95,17 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
     name = preset_of(checkpoint)
     with explaining_memory(device, config["batch_size"]):
         model = restore(checkpoint, device)
-        settings = sampling_settings(model, name, type(model).sample, typed) if isinstance(model, Samples) else {}
+        drawing = type(model).sample if isinstance(model, Samples) else getattr(type(model), "transform", None)
+        settings = sampling_settings(model, name, drawing, typed) if drawing else {}
         pack = data_of(checkpoint.meta["config"], config["data"], model.spec)
-        evaluator = Evaluator(pack, _wishes(config, pack, model), device).prepare()
+        evaluator = evaluator_of(pack, _wishes(config, pack, model), device).prepare()
         figures, n = Figures(), 0
         if set(evaluator.wishes.metrics) & set(OF_SAMPLES):
             asked = torch.arange(config["n"]) % model.spec.classes if model.conditional else None
             with chosen.autocast():
                 samples = _drawn(model, config, asked, device, settings)
             figures, n = evaluator.of_samples(samples, asked), len(samples)
-        figures.values |= evaluator.of_model(model)
+        figures.values |= evaluator.of_model(model, settings)
     folder, of_run = _home(checkpoint.path)
     drawing = {"precision": chosen.precision} if n else {}
     weights = checkpoint.path / "model.safetensors" if checkpoint.path.is_dir() else checkpoint.path
@@ -122,6 +128,8 @@ def _of_folder(config: Mapping[str, Any]) -> None:
     began = time.perf_counter()
     folder = Path(config["samples"]).expanduser()
     pack = open_data(config["data"])
+    if pack.spec.kind == "text":
+        raise ConfigError("samples: pictures and sounds of a folder can be measured, not text. Type ckpt=.")
     samples = torch.from_numpy(from_folder(folder, pack.spec, config["data"], config["n"]).x)
     device = choose(config["device"], "fp32").torch
     with explaining_memory(device, config["batch_size"]):
@@ -146,7 +154,7 @@ def _wishes(config: Mapping[str, Any], pack: Pack, model: Any) -> Wishes:
     if (of_samples := [group for group in chosen if group in OF_SAMPLES]) and not set(allowed) & set(OF_SAMPLES):
         raise ConfigError(f"metrics: {of_samples[0]} needs samples, which this model draws none of. "
                           f"Type metrics=[{','.join(allowed)}], or leave metrics out.")  # fmt: skip
-    if (drawing := _of_drawing(config)) and model is not None and not set(chosen) & set(OF_SAMPLES):
+    if (drawing := _of_drawing(config)) and model is not None and not set(chosen) & {*OF_SAMPLES, "translation"}:
         raise ConfigError(f"{drawing[0]}: no samples are drawn for these figures. Leave it out.")
     features = features_for(config["features"], pack)
     return Wishes(
@@ -182,7 +190,7 @@ def _home(path: Path) -> tuple[Path, bool]:
 
 def _tell(
     config: Mapping[str, Any],
-    evaluator: Evaluator,
+    evaluator: Evaluator | TextEvaluator,
     figures: Figures,
     title: str,
     about: dict[str, Any],
@@ -195,14 +203,17 @@ def _tell(
     folder, wishes = Path(config["output"]).expanduser() if config["output"] else folder, evaluator.wishes
     real = min(evaluator.pack.counts[wishes.split], n)
     how = f"{n:,} samples against {real:,} of the {wishes.split} split, features {wishes.features}"
-    if 0 < real < FEW:
+    if evaluator.given.spec.kind == "text":
+        how = f"{n:,} samples" if n else f"held-out text ({wishes.split} split)"
+    elif 0 < real < FEW:
         held_out = evaluator.pack.counts[wishes.split]
         other = "Type n=1000 for more." if n < held_out else "Type split=train for more." * (wishes.split != "train")
         other = other if n >= held_out or not wishes.given else "More samples would be compared with more of them."
         print(
             f"aigc: only {real} real pictures to compare with: figures mean little. {other}".rstrip(), file=sys.stderr
         )
-    how = how if n else f"held-out data ({wishes.split} split)"
+    elif not n:
+        how = f"held-out data ({wishes.split} split)"
     print_table(f"{title}: {how}, {time.perf_counter() - began:.0f} s", figures)
     about |= {"n": n, "data": evaluator.given.fingerprint, "split": wishes.split, "features": wishes.features,
               "weights": wishes.weights, "seed": wishes.seed, "draws": wishes.draws}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Draw pictures from a trained model: `aigc sample ckpt=outputs/gan-glyphs`."""
+"""Draw pictures, sounds or text from a trained model: `aigc sample ckpt=outputs/gan-glyphs`."""
 
 from __future__ import annotations
 
@@ -32,8 +32,14 @@ def sample(
     truncation: Annotated[float, Ge(0), Le(1)] | None,
     temperature: Annotated[float, Ge(0), Le(100)] | None,
     top_k: Annotated[int, Ge(1)] | None,
+    top_p: Annotated[float, Gt(0), Le(1)] | None,
+    beam: Annotated[int, Ge(1), Le(100)] | None,
+    length_penalty: Annotated[float, Ge(0), Le(10)] | None,
+    prompt: str | None,
+    length: Annotated[int, Ge(1), Le(1_000_000)] | None,
+    source: str | None,
     grid: str | None,
-    format: Literal["png", "jpeg", "webp", "gif", "wav", "flac"] | None,
+    format: Literal["png", "jpeg", "webp", "gif", "wav", "flac", "txt", "jsonl", "html"] | None,
     files: bool,
     start: str | None,
     mask: str | None,
@@ -47,28 +53,31 @@ def sample(
     precision: Literal["auto", "fp32", "bf16", "fp16"],
     batch_size: Annotated[int, Ge(1), Le(4096)],
 ) -> None:
-    """Write a grid, files, a walk or a manifold, and say where they lie."""
+    """Write a grid, files, a walk, a manifold or text, and say where they lie."""
     show(plain_request(run.config, run.defaults))
 
 
 def show(request: Request) -> Path:
-    """Open the checkpoint, make the pictures that are asked for, write them and print where they lie."""
+    """Open the checkpoint, make what is asked for, write it and print where it lies."""
     from aigc_cli.checkpoints import resolve
     from aigc_cli.checkpoints.restoring import read_spec, restore
     from aigc_cli.devices import choose, explaining_memory, warn_of_slow_bf16
     from aigc_cli.pictures.gallery import Gallery
+    from aigc_cli.texts.writing import Writer
 
     began = time.perf_counter()
     chosen = choose(request.device, request.precision)
     device = chosen.torch
     warn_of_slow_bf16(chosen)
     checkpoint = resolve(request.ckpt)
-    request = settled(request, sounds=read_spec(checkpoint).sound is not None)
+    spec = read_spec(checkpoint)
+    request = settled(request, "text" if spec.kind == "text" else "sounds" if spec.sound else "pictures")
     target = _target(request, checkpoint)
     probe(target.parent)
     with explaining_memory(device, request.batch_size):
         model = restore(checkpoint, device)
-        gallery = Gallery(model, request, device, preset_of(checkpoint))
+        made_by = Writer if spec.kind == "text" else Gallery
+        gallery = made_by(model, request, device, preset_of(checkpoint))
         with writing_at(target), chosen.autocast():
             written = gallery.write(target, _metadata(checkpoint))
     print(f"{gallery.account}, step {checkpoint.step}, {time.perf_counter() - began:.1f} s: {short(written)}")

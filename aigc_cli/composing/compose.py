@@ -29,6 +29,7 @@ VERBS = {
     "upscale": "aigc_cli.commands.transform:transform",
     "translate": "aigc_cli.commands.transform:transform",
     "stylize": "aigc_cli.commands.stylize:stylize",
+    "chat": "aigc_cli.commands.chat:chat",
 }
 SIGNED = {"data": "datasets", "optimizer": "optimizers", "schedule": "schedules"}  # tables that need no torch
 # Keys of these nodes that are not the callable's: they are checked where they are used.

@@ -14,6 +14,8 @@ from aigc_cli.wording import ALSO_CALLED, GROUP, given, suggestion
 # Values of these keys are paths or names, in which `=`, commas and brackets mean nothing.
 PATHS = {"ckpt", "init", "output", "root", "cache", "path", "folder", "file", "name"}
 
+VERBATIM = ("prompt", "source")  # text as it is, of aigc sample
+
 
 @dataclass(frozen=True)
 class Override:
@@ -88,6 +90,8 @@ def parse(text: str) -> Override:
     if text.startswith("~"):
         return Override(text, "~", text[1:].partition("=")[0], None, None)
     key, equals, raw = text.partition("=")
+    if key in VERBATIM and raw not in ("", "null"):
+        return Override(text, "", key, quote(raw), raw)
     if not key and not raw:
         raise ConfigError(f"{text}: no spaces around '='; write key=value in one word.")
     if raw.count("[") > raw.count("]"):

@@ -19,6 +19,11 @@ DATASETS: dict[str, str] = {
     "spoken_digits": "aigc_cli.data.spoken_digits:SpokenDigits",
     "speech_commands": "aigc_cli.data.speech_commands:SpeechCommands",
     "audio_folder": "aigc_cli.data.audio_folder:AudioFolder",
+    "sums": "aigc_cli.data.sums:Sums",
+    "text_file": "aigc_cli.data.text_file:TextFile",
+    "shakespeare": "aigc_cli.data.shakespeare:Shakespeare",
+    "reviews": "aigc_cli.data.reviews:Reviews",
+    "pairs": "aigc_cli.data.pairs:SentencePairs",
 }
 
 WELL_KNOWN = (
@@ -28,6 +33,7 @@ WELL_KNOWN = (
     "celeba",
     "spoken_digits",
     "speech_commands",
+    "shakespeare",
 )  # whose name says what they hold, wherever they lie
 
 AUGMENTS: dict[str, str] = {

@@ -69,7 +69,7 @@ def shown(text: str) -> str:
 
 def is_held_out(path: str) -> bool:
     """Tell whether a path's hash puts it into the test split, so that adding files moves no other file."""
-    return _hashed(path) % TEST_SHARE == 0
+    return hash_of(path) % TEST_SHARE == 0
 
 
 def split_by_hash(paths: Iterable[str]) -> dict[str, list[str]]:
@@ -79,11 +79,12 @@ def split_by_hash(paths: Iterable[str]) -> dict[str, list[str]]:
         splits["test" if is_held_out(path) else "train"].append(path)
     train, test = splits["train"], splits["test"]
     if not test and len(train) > 1:
-        test.append(train.pop(train.index(min(train, key=_hashed))))
+        test.append(train.pop(train.index(min(train, key=hash_of))))
     elif not train and test:
-        train.append(test.pop(test.index(max(test, key=_hashed))))
+        train.append(test.pop(test.index(max(test, key=hash_of))))
     return splits
 
 
-def _hashed(path: str) -> int:
+def hash_of(path: str) -> int:
+    """Return a 64-bit hash of a path, or of a text, that is the same everywhere."""
     return int.from_bytes(hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big")

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from aigc_cli.config import bind
 from aigc_cli.data import PIPELINE, check_pipeline
-from aigc_cli.data.packing import too_many, write_pack
-from aigc_cli.data.source import Rows, Source, arrays_of
+from aigc_cli.data.packing import Packed, too_many, write_pack
+from aigc_cli.data.source import Contents, Rows, Source, Stream, arrays_of
+from aigc_cli.data.streaming import write_stream
 from aigc_cli.errors import DataError
 from aigc_cli.files import atomic_write, file_digest
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 TEMPORARY, LOCK = ".packing-", ".lock-"
-SMALL = 1000  # training pictures, below which advice is due
+SMALL = 1000  # training samples, below which advice is due
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Pack:
     counts: dict[str, int]
     rejected: int
     fingerprint: str
-    ignored: int = 0  # files that are no pictures
+    ignored: int = 0  # files that are none of the kind
     fresh: bool = False  # packed by this call
 
     @functools.cached_property
@@ -78,7 +79,8 @@ class Pack:
 def open_data(node: Mapping[str, Any], *, progress: bool = True) -> Pack:
     """Open the pack of a data node, packing first where there is none for these files and settings."""
     settings = check_pipeline(node)
-    source: Source = bind("datasets", {key: value for key, value in node.items() if key not in PIPELINE}, "data")()
+    own = {key: value for key, value in node.items() if key not in PIPELINE}
+    source: Source | Stream = bind("datasets", own, "data")()
     fingerprint = source.fingerprint()
     cache = cache_folder(settings["cache"])
     path = cache / f"{source.name}-{fingerprint[:12]}"
@@ -95,7 +97,8 @@ def open_data(node: Mapping[str, Any], *, progress: bool = True) -> Pack:
             raise DataError(
                 f"data.cache: cannot write to '{cache}' ({reason}). Type data.cache= and a folder with room."
             ) from None
-    too_many(pack.rejections(), sum(pack.counts.values()) + pack.rejected, settings["max_bad"])
+    total, what = sum(pack.counts.values()) + pack.rejected, "texts" if pack.about["kind"] == "text" else "files"
+    too_many(pack.rejections(), total, settings["max_bad"], what)
     return pack
 
 
@@ -105,16 +108,19 @@ def cache_folder(cache: str | None) -> Path:
 
 
 def advice(pack: Pack, augment: Sequence[str] = (), critic: str | None = None) -> str | None:
-    """Say what helps where there are few training pictures; critic: what would help the one that there is."""
+    """Say what helps where there are few training samples; critic: what would help the one that there is."""
     count = pack.counts["train"]
     if count >= SMALL:
         return None
-    sound, waves = pack.about.get("sound"), pack.about["kind"] == "audio"
-    kinds = "gain,shift,noise,polarity" if waves else "" if sound else "flip,crop,colour"
+    text, sound, waves = pack.about.get("text"), pack.about.get("sound"), pack.about["kind"] == "audio"
+    kinds = "gain,shift,noise,polarity" if waves else "" if sound or text else "flip,crop,colour"
     more = f" data.augment=[{kinds}] makes more of them." if kinds and not augment else ""
     aid = f" {critic} keeps the critic from learning them by heart." if critic else ""
+    what = "clips" if sound else "pictures"
+    if text:
+        what = "texts" if text["end"] is not None else f"windows of {pack.about['shape'][0]} symbols"
     return (
-        f"only {count} training {'clips' if sound else 'pictures'}: samples may repeat them.{more}{aid} "
+        f"only {count} training {what}: samples may repeat them.{more}{aid} "
         "Starting from a trained model helps: init=outputs/NAME."
     )
 
@@ -139,35 +145,51 @@ def read_pack(path: Path, fingerprint: str) -> Pack | None:
     return None
 
 
-def _packed(source: Source, path: Path, fingerprint: str, settings: Mapping[str, Any], progress: bool) -> Pack:
+def _packed(
+    source: Source | Stream, path: Path, fingerprint: str, settings: Mapping[str, Any], progress: bool
+) -> Pack:  # fmt: skip
     """Pack aside and rename, so that a pack is whole or is not there."""
-    contents, spec = source.contents(), source.spec()
-    each = sum(row.nbytes for row in arrays_of(spec).values())
-    needed = each * sum(len(split.keys) for split in contents.splits.values())
-    free = shutil.disk_usage(path.parent).free
-    if needed > free:
-        raise DataError(f"data.cache: '{path.parent}' has {free / 1e6:,.0f} MB left, and {needed / 1e6:,.0f} MB are "
-                        "needed. Type data.cache= and a folder with room.")  # fmt: skip
-    workers = settings["workers"] if settings["workers"] is not None else _cores()
-    folder = path.with_name(f"{TEMPORARY}{path.name}.{os.getpid()}")
+    contents = None if isinstance(source, Stream) else source.contents()
+    spec, folder = source.spec(), path.with_name(f"{TEMPORARY}{path.name}.{os.getpid()}")
+    if contents:
+        _want_room(sum(len(split.keys) for split in contents.splits.values()), spec, path.parent)
     try:
         folder.mkdir()
-        done = write_pack(
-            source, contents, folder, workers=workers, max_bad=settings["max_bad"], progress=progress
-        )  # fmt: skip
+        done = _written(source, contents, folder, settings, progress)
         meta = {
             "format": FORMAT, "name": source.name, "fingerprint": fingerprint, "spec": spec,
-            "counts": done.counts, "rejected": len(done.rejected), "ignored": contents.ignored, "files": done.files,
+            "counts": done.counts, "rejected": len(done.rejected), "ignored": done.ignored, "files": done.files,
         }  # fmt: skip
         atomic_write(folder / "meta.json", json.dumps(meta, indent=1).encode())
         into_place(folder, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for note in contents.notes:
+    for note in done.notes:
         print(f"aigc: {note}", file=sys.stderr)
     if done.rejected:
-        print(f"aigc: {len(done.rejected)} files cannot be used: {path / 'rejected.jsonl'}.", file=sys.stderr)
-    return Pack(spec, path, done.counts, len(done.rejected), fingerprint, contents.ignored, fresh=True)
+        what = "texts" if spec["kind"] == "text" else "files"
+        print(f"aigc: {len(done.rejected)} {what} cannot be used: {path / 'rejected.jsonl'}.", file=sys.stderr)
+    return Pack(spec, path, done.counts, len(done.rejected), fingerprint, done.ignored, fresh=True)
+
+
+def _want_room(count: int, spec: Mapping[str, Any], place: Path) -> None:
+    """Raise DataError where the disk has no room for so many samples; of a stream nobody knows before."""
+    needed = count * sum(row.nbytes for row in arrays_of(spec).values())
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise DataError(f"data.cache: '{place}' has {free / 1e6:,.0f} MB left, and {needed / 1e6:,.0f} MB are "
+                        "needed. Type data.cache= and a folder with room.")  # fmt: skip
+
+
+def _written(
+    source: Source | Stream, contents: Contents | None, folder: Path, settings: Mapping[str, Any], progress: bool
+) -> Packed:
+    max_bad = settings["max_bad"]
+    if isinstance(source, Stream):
+        return write_stream(source, folder, max_bad=max_bad, progress=progress)
+    assert contents
+    workers = settings["workers"] if settings["workers"] is not None else _cores()
+    return write_pack(source, contents, folder, workers=workers, max_bad=max_bad, progress=progress)
 
 
 def _cores() -> int:

@@ -42,13 +42,16 @@ class Packed:
     counts: dict[str, int] = field(default_factory=dict)
     files: dict[str, dict[str, int | str]] = field(default_factory=dict)  # name -> bytes, sha256
     rejected: list[Bad] = field(default_factory=list)
+    ignored: int = 0  # files that are none of the kind: counted, never an error
+    notes: list[str] = field(default_factory=list)  # what the user should know of how they were packed
 
 
 def write_pack(
     source: Source, contents: Contents, folder: Path, *, workers: int, max_bad: float, progress: bool
 ) -> Packed:
     """Write every split's samples and labels, and the list of the rejected; OSError where the disk refuses."""
-    packed = Packed(rejected=[(shown(path), reason) for path, reason in contents.rejected])
+    listed = [(shown(path), reason) for path, reason in contents.rejected]
+    packed = Packed(rejected=listed, ignored=contents.ignored, notes=contents.notes)
     total = sum(len(split.keys) for split in contents.splits.values()) + len(packed.rejected)
     quiet, arrays = not progress or not sys.stderr.isatty(), arrays_of(source.spec())
     with decoding(source, contents, workers) as decode, tqdm(
@@ -71,21 +74,31 @@ def write_pack(
                 with Recorded(folder / f"{name}.labels") as file:
                     file.write(np.asarray(split.labels, np.int64)[kept])
                 packed.files[file.path.name] = file.about()
-    lines = [json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in packed.rejected]
-    (folder / "rejected.jsonl").write_text("".join(lines))
-    if not packed.counts["train"]:
-        raise DataError(f"data: none of the {total} samples can be trained on.{_named(packed.rejected)}")
+    write_rejected(packed.rejected, folder)
+    none_to_train_on(packed, total)
     return packed
 
 
-def too_many(rejected: Sequence[Bad], total: int, max_bad: float) -> None:
-    """Raise DataError once the unreadable are more than the share that is allowed."""
+def write_rejected(rejected: Sequence[Bad], folder: Path) -> None:
+    """List what could not be used, a JSON object a line."""
+    lines = [json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in rejected]
+    (folder / "rejected.jsonl").write_text("".join(lines))
+
+
+def none_to_train_on(packed: Packed, total: int) -> None:
+    """Raise DataError where nothing of the training split could be used."""
+    if not packed.counts["train"]:
+        raise DataError(f"data: none of the {total} samples can be trained on.{_named(packed.rejected)}")
+
+
+def too_many(rejected: Sequence[Bad], total: int, max_bad: float, what: str = "files") -> None:
+    """Raise DataError once the unreadable are more than the share that is allowed; what: they are called."""
     if len(rejected) > max_bad * total:
         outside = any(reason == OUTSIDE for _, reason in rejected)
         move = "Move them into one, type data.labels=false" if outside else "Remove them"
         remedy = f"{move}, or type data.max_bad=1 to go on without them, however many there are."
         raise DataError(
-            f"data: more than max_bad={max_bad:g} of the {total:,} files cannot be used.{_named(rejected)} {remedy}"
+            f"data: more than max_bad={max_bad:g} of the {total:,} {what} cannot be used.{_named(rejected)} {remedy}"
         )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,47 @@ class Contents:
     ignored: int = 0  # files that are no pictures by name and content: counted, never an error
     rejected: list[tuple[str, str]] = field(default_factory=list)  # (path, reason), known before any decoding
     notes: list[str] = field(default_factory=list)  # what the user should know of how they are packed
+
+
+@dataclass(frozen=True)
+class Part:
+    """Carry some samples of a stream: rows of each array that `arrays_of` its spec names."""
+
+    split: str
+    rows: Mapping[str, NDArray]  # (n, ...), integers; they are stored in the type that the spec says
+    labels: NDArray[np.int64] | None = None  # (n,)
+    rejected: Sequence[tuple[str, str]] = ()  # (path, reason) of what was met on the way
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """A data set whose samples are found only in reading it through, in order: text.
+
+    Its constructor is as cheap as a Source's. Nothing is held that grows with the files, since they may be larger than
+    memory.
+    """
+
+    name: ClassVar[str]
+
+    def fingerprint(self) -> str:
+        """Return a digest of the settings and of the files' names, sizes and times."""
+        ...
+
+    def spec(self) -> dict[str, Any]:
+        """Say what a sample is, in DataSpec.to_dict's form; the files may be read through once, for a vocabulary."""
+        ...
+
+    def parts(self, count: Callable[[int], object]) -> Iterator[Part]:
+        """Yield the samples of "train" and "test", in order within each; count is told the bytes that were read."""
+        ...
+
+    def size(self) -> int:
+        """Return how many bytes parts will read, for a progress bar."""
+        ...
+
+    def remarks(self) -> tuple[int, list[str]]:
+        """Return, after parts, how many files were ignored, and what the user should know of the rest."""
+        ...
 
 
 class Source(Protocol):

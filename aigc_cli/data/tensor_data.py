@@ -19,12 +19,17 @@ from aigc_cli.interfaces import Batch, DataSpec
 from aigc_cli.randomness import mix
 
 SHARE_OF_MEMORY = 0.25  # of the machine's, which a data set may fill; larger ones stay on the disk
+PHASE = 1  # tells the draw of windows from that of their order
 SHARE_OF_GPU = 0.5  # of its free memory; larger ones are gathered on the host and copied
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 class TensorData:
-    """Shuffle a split anew each epoch and cut it into batches; the last short one is left out."""
+    """Shuffle a split anew each epoch and cut it into batches; the last short one is left out.
+
+    Running text that is trained on is cut into windows anew each epoch, which begin p symbols later, p drawn of the
+    seed and the epoch: so a model sees each symbol in every place. Unless p is 0, there is a window less.
+    """
 
     def __init__(
         self,
@@ -45,7 +50,9 @@ class TensorData:
                 f"batch_size: given {batch_size}, but the {split} split has {self._length} samples. "
                 f"Type batch_size={fitting}, or give it more data."
             )
-        self.batches_per_epoch = self._length // batch_size
+        text = self.spec.text
+        self._moves = split == "train" and text is not None and text.end is None and self._length > batch_size
+        self.batches_per_epoch = (self._length - self._moves) // batch_size  # the same in every epoch
         samples, condition = pack.split(split)
         self.samples = _placed(torch.from_numpy(samples), device).flatten(1)
         self._buffers = _Buffers(self.samples, batch_size, device)
@@ -80,11 +87,21 @@ class TensorData:
 
     def _shuffle(self, epoch: int) -> None:
         generator = torch.Generator().manual_seed(mix(self.seed, epoch))  # on the CPU: one order for all devices
-        order = torch.randperm(self._length, generator=generator)
+        phase = self._phase(epoch) if self._moves else 0
+        count, width = self._length - bool(phase), self.samples.shape[1]
+        if self._moves:  # a view: nothing is copied
+            flat = self.samples.view(-1)
+            self._buffers.samples = flat[phase : phase + count * width].view(count, width)
+        order = torch.randperm(count, generator=generator)
         cuda = self.device.type == "cuda"  # a copy out of memory that is not pinned would wait for the GPU
         self._epoch = epoch
         self._device_order = (order.pin_memory() if cuda else order).to(self.device, non_blocking=cuda)
         self._order = self._device_order if self.samples.device == self._device_order.device else order
+
+    def _phase(self, epoch: int) -> int:
+        """Draw by how many symbols an epoch's windows begin later."""
+        generator = torch.Generator().manual_seed(mix(self.seed, epoch, PHASE))
+        return int(torch.randint(self.samples.shape[1], (), generator=generator))
 
 
 class _Buffers:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aigc_cli.abilities import Bounds, Samples
+from aigc_cli.abilities import Bounds, Samples, Scores, Transforms
 from aigc_cli.data.pack import Pack
-from aigc_cli.data.tones import NOTES
 from aigc_cli.errors import ConfigError
-from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES, OF_MODEL, OF_SAMPLES, fewest
+from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES, OF_MODEL, OF_SAMPLES, OF_TEXT, fewest
 from aigc_cli.evaluating.restoration import restores
 from aigc_cli.interfaces import DataSpec, Model
 from aigc_cli.sounds.notes import are_notes
+from aigc_cli.texts.arithmetic import OPERATIONS
 
 if TYPE_CHECKING:
     from aigc_cli.evaluating.evaluation import Wishes
@@ -24,13 +24,24 @@ def features_for(name: str | None, pack: Pack) -> str:
 
 def applicable(pack: Pack, model: Model | None) -> tuple[str, ...]:
     """Return the groups that these data and this model allow; without a model, samples are there."""
+    if pack.spec.kind == "text":
+        return of_text(pack.spec, model)
     without = () if pack.spec.classes else OF_CLASSES
     groups = (
         [group for group in OF_SAMPLES if group not in without] if model is None or isinstance(model, Samples) else []
     )
-    groups = [group for group in groups if group != "pitch" or pack.spec.class_names == NOTES]
+    groups = [group for group in groups if group not in OF_TEXT and (group != "pitch" or of_notes(pack.spec))]
     groups += ["likelihood"] * bounds_likelihood(model) + ["restoration"] * restores(model)
     return tuple(groups)
+
+
+def of_text(spec: DataSpec, model: Model | None) -> tuple[str, ...]:
+    """Return the groups that text and a model of it allow."""
+    pieces = spec.text is not None and spec.text.end is not None and isinstance(model, Samples)
+    sums = pieces and spec.text is not None and {"=", "1"} <= set(spec.text.symbols) <= {*"0123456789=", *OPERATIONS}
+    made_of_text = isinstance(spec.condition, DataSpec) and isinstance(model, Transforms)
+    found = {"perplexity": isinstance(model, Scores), "sums": sums, "novelty": pieces, "translation": made_of_text}
+    return tuple(group for group, does in found.items() if does)
 
 
 def of_notes(spec: DataSpec) -> bool:
@@ -50,6 +61,9 @@ def refuse_the_impossible(pack: Pack, wishes: Wishes) -> None:
         allowed = "pictures of 4x4 or more and sounds can be measured"
         raise ConfigError(f"data: given {spec.kind} {spec.shape}; {allowed}.")
     for group in wishes.metrics:
+        if group in OF_TEXT:
+            raise ConfigError(f"metrics: {group} is of text, and these are {'sounds' if spec.sound else 'pictures'}. "
+                              "Leave it out.")  # fmt: skip
         if group == "pitch" and not of_notes(spec):
             raise ConfigError("metrics: pitch needs sounds whose classes are notes, such as data=tones. Leave it out.")
         if group in OF_CLASSES and not labelled:

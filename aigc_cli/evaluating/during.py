@@ -14,8 +14,10 @@ from aigc_cli.abilities import Bounds, Samples, Transforms
 from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.applicable import applicable, features_for
+from aigc_cli.evaluating.choosing import evaluator_of
 from aigc_cli.evaluating.evaluation import Evaluator, Wishes
 from aigc_cli.evaluating.measures import MEASURES, OF_SAMPLES, is_better
+from aigc_cli.evaluating.of_text import TextEvaluator
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import Model
 from aigc_cli.pictures.previews import draw, progress
@@ -39,7 +41,7 @@ class Evaluation:
             raise ConfigError(f"evaluation.metrics: {unfit[0]} does not apply to this model and data. {way}")
         if best is not None and best not in (known := produced(metrics, model)):
             raise ConfigError(f"evaluation.best: {best} is not measured. Allowed: {', '.join(known)}.")
-        self.evaluator = Evaluator(pack, wishes_of(settings, pack, metrics), device).prepare()
+        self.evaluator = evaluator_of(pack, wishes_of(settings, pack, metrics), device).prepare()
         self.best, self.path = best, run / FILE
         self.about = {"figure": best, "data": pack.fingerprint, **{key: settings[key] for key in ALIKE}}
         self.value, self.step = (None, None) if fresh else self._read()
@@ -88,7 +90,7 @@ def wishes_of(settings: Mapping[str, Any], pack: Pack, metrics: Sequence[str], n
     return Wishes(tuple(metrics), n or settings["n"], features, settings["weights"])
 
 
-def measure(evaluator: Evaluator, trainer: Trainer) -> dict[str, float]:
+def measure(evaluator: Evaluator | TextEvaluator, trainer: Trainer) -> dict[str, float]:
     """Return the figures of a trainer's model as it samples, by an evaluator's wishes."""
     n, classes = evaluator.wishes.n, trainer.model.spec.classes
     asked = torch.arange(n) % classes if trainer.model.conditional else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,8 +102,8 @@ class Evaluator:
             self._look_for_copies(samples[:NEIGHBOURS], given, found)
         return found
 
-    def of_model(self, model: Model) -> dict[str, float]:
-        """Measure what a model says of held-out data, and what it makes of them."""
+    def of_model(self, model: Model, settings: Mapping[str, Any] | None = None) -> dict[str, float]:
+        """Measure what a model says of held-out data, and what it makes of them; settings are of text only."""
         values: dict[str, float] = {}
         if "likelihood" in self.wishes.metrics and bounds_likelihood(model):
             values = self._likelihood(model)  # type: ignore[arg-type]

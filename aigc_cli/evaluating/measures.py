@@ -9,12 +9,13 @@ from typing import Literal, TypeAlias, get_args
 
 Group: TypeAlias = Literal[  # what metrics=[...] asks for
     "frechet", "kernel", "precision_recall", "density_coverage", "inception_score", "labels", "sliced_wasserstein",
-    "likelihood", "memorisation", "restoration", "pitch",
+    "likelihood", "memorisation", "restoration", "pitch", "perplexity", "sums", "novelty", "translation",
 ]  # fmt: skip
 Figure: TypeAlias = Literal[  # of which one may be the best
     "frechet", "kernel", "precision", "recall", "density", "coverage", "inception_score", "class_entropy", "confident",
     "agreement", "sliced_wasserstein", "elbo", "importance_weighted", "psnr", "ssim",
-    "snr", "pitch_error", "clear_pitch",
+    "snr", "pitch_error", "clear_pitch", "nats_per_symbol", "perplexity", "bits_per_character", "correct", "bleu",
+    "chrf", "rouge_l",
 ]  # fmt: skip
 Look: TypeAlias = Literal["classifier", "inception", "pixels"]  # the features that pictures are compared by
 PREFIX = "evaluation/"  # of the figures' names among those of training
@@ -50,6 +51,14 @@ MEASURES: dict[str, Measure] = {
     "memorisation": Measure("memorisation", "1: as new as fresh data; 0: copies", 0, 1),
     "pitch_error": Measure("pitch", "median distance from the note, cents", -1),
     "clear_pitch": Measure("pitch", "clips with a clear pitch", +1),
+    "nats_per_symbol": Measure("perplexity", "held-out text, a symbol (bounded from above by a VAE)", -1),
+    "perplexity": Measure("perplexity", "the same, as equally likely symbols", -1),
+    "bits_per_character": Measure("perplexity", "held-out text, a character", -1),
+    "correct": Measure("sums", "samples that are right sums", +1),
+    "novelty": Measure("novelty", "samples that are not in the training data word for word", 0),
+    "bleu": Measure("translation", "of held-out pairs: BLEU, 0 to 100", +1),
+    "chrf": Measure("translation", "the same by characters: chrF, 0 to 100", +1),
+    "rouge_l": Measure("translation", "the same by longest common words: ROUGE-L, 0 to 100", +1),
     "psnr": Measure("restoration", "what is made of held-out data, decibels", +1),
     "ssim": Measure("restoration", "the same, as structural similarity", +1),
     "snr": Measure("restoration", "what is made of held-out sounds, decibels", +1),
@@ -57,10 +66,11 @@ MEASURES: dict[str, Measure] = {
     "given_psnr": Measure("restoration", "what it is made from, decibels", 0),
     "given_ssim": Measure("restoration", "the same, as structural similarity", 0),
 }
-OF_MODEL = ("likelihood", "restoration")  # these look at held-out data, not at samples
+OF_MODEL = ("likelihood", "restoration", "perplexity", "translation")  # these look at held-out data, not at samples
 OF_SAMPLES = tuple(group for group in GROUPS if group not in OF_MODEL)
 OF_FEATURES = ("frechet", "kernel", "precision_recall", "density_coverage")
 OF_CLASSES = ("inception_score", "labels")
+OF_TEXT: tuple[Group, ...] = ("perplexity", "sums", "novelty", "translation")
 
 
 def fewest(groups: Collection[str]) -> dict[str, int]:

@@ -15,6 +15,8 @@ MODELS = {
     "vqvae": "aigc_cli.models.vqvae:VQVAE",
     "autoregressive": "aigc_cli.models.autoregressive:Autoregressive",
     "super_resolution": "aigc_cli.models.super_resolution:SuperResolution",
+    "text_vae": "aigc_cli.models.text_vae:TextVAE",
+    "seq2seq": "aigc_cli.models.seq2seq:Seq2Seq",
 }
 
 CORRUPTIONS = {

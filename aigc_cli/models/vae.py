@@ -6,6 +6,7 @@ log p(x) >= E_q(z|x) [log p(x|z)] - KL(q(z|x) || p(z)),    p(z) = N(0, I),    q(
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -57,19 +58,15 @@ class VAE(Model):
         """Return the negative bound, in nats per sample, summed over the sample's dimensions.
 
         With beta other than 1 it bounds no likelihood, but trades sharpness for independent latents (beta-VAE, Higgins
-        et al. 2017). While warming up it grows to beta in even steps (arXiv:1602.02282, Section 2.3).
+        et al. 2017).
         """
         x = self.spec.encode(batch.x)
         mean, log_variance = self.posterior(x, batch.condition)
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         reconstruction = self.likelihood.nats(self.decode(z, batch.condition), x).mean()
-        divergences = kl_of_each(mean, log_variance).mean(0)
-        divergence = divergences.sum()
-        # So many nats of each dimension cost nothing: arXiv:1606.04934, Eq. 15.
-        cost = divergences.clamp(min=self.free_bits).sum() if self.free_bits else divergence
-        weight = self.beta * ((batch.step + 1) / self.warmup).clamp(max=1) if self.warmup else self.beta
-        loss = reconstruction + weight * cost
-        return loss, {"loss": loss.detach(), "reconstruction": reconstruction.detach(), "kl": divergence.detach()}
+        divergence = kl_of_each(mean, log_variance).mean(0)
+        loss = reconstruction + cost_of(divergence, batch.step, self.beta, self.warmup, self.free_bits)
+        return loss, {"loss": loss.detach(), "reconstruction": reconstruction.detach(), "kl": divergence.sum().detach()}
 
     def posterior(self, x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the mean and the log variance of q(z | x): (B, *latent_shape) each, float32."""
@@ -119,14 +116,11 @@ class VAE(Model):
         """Return the bound that training raises (with beta 1), and a tighter one: arXiv:1509.00519, Eq. 8."""
         signal = self.spec.encode(x)
         mean, log_variance = self.posterior(signal, condition)
-        weights = []
-        for _ in range(draws):
-            noise = torch.randn_like(mean)
-            z = mean + (log_variance / 2).exp() * noise
-            ratio = (noise.square() + log_variance - z.square()).flatten(1).sum(1) / 2  # log p(z) - log q(z | x)
-            weights.append(ratio - self.likelihood.nats_of_levels(self.decode(z, condition), signal))
-        log_weights = torch.stack(weights)
-        return {"elbo": log_weights.mean(0), "importance_weighted": log_weights.logsumexp(0) - math.log(draws)}
+
+        def nats(z: Tensor) -> Tensor:
+            return self.likelihood.nats_of_levels(self.decode(z, condition), signal)
+
+        return bounds_from(mean, log_variance, nats, draws)
 
 
 def kl(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -137,3 +131,25 @@ def kl(mean: Tensor, log_variance: Tensor) -> Tensor:
 def kl_of_each(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Return the divergence of each dimension of each sample, in nats: (B, ...)."""
     return (mean.square() + log_variance.exp() - 1 - log_variance) / 2
+
+
+def cost_of(divergence: Tensor, step: Tensor, beta: float, warmup: int, free_bits: float) -> Tensor:
+    """Return what the mean divergence of each dimension costs at a step, in nats: a scalar.
+
+    So many nats of each dimension cost nothing: arXiv:1606.04934, Eq. 15. While warming up the weight grows to beta in
+    even steps: arXiv:1602.02282, Section 2.3.
+    """
+    cost = divergence.clamp(min=free_bits).sum() if free_bits else divergence.sum()
+    return (beta * ((step + 1) / warmup).clamp(max=1) if warmup else beta) * cost
+
+
+def bounds_from(mean: Tensor, log_variance: Tensor, nats: Callable[[Tensor], Tensor], draws: int) -> dict[str, Tensor]:
+    """Return the bounds of log p(x) that so many latents of q(z | x) give: (B,) each; nats: z to -log p(x | z)."""
+    weights = []
+    for _ in range(draws):
+        noise = torch.randn_like(mean)
+        z = mean + (log_variance / 2).exp() * noise
+        ratio = (noise.square() + log_variance - z.square()).flatten(1).sum(1) / 2  # log p(z) - log q(z | x)
+        weights.append(ratio - nats(z))
+    log_weights = torch.stack(weights)
+    return {"elbo": log_weights.mean(0), "importance_weighted": log_weights.logsumexp(0) - math.log(draws)}

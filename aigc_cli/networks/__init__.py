@@ -2,7 +2,9 @@
 
 A network is called with Shapes, positionally, and its keyword-only settings; its output is linear (no squashing), of
 the shape asked for. A generator, encoder or critic has forward(x, condition=None), a denoiser forward(x, time,
-condition=None), a predictor of sequences forward(tokens, condition=None, cache=None) and new_cache(n).
+condition=None), a predictor of sequences forward(tokens, condition=None, cache=None), new_cache(n) and `context`, the
+places that a cache holds (None: any number). An encoder of text has forward(tokens, among) and `width`, the size of the
+vectors that it makes of places; a decoder of text has start(...), which returns its state, and forward(tokens, state).
 """
 
 from __future__ import annotations
@@ -25,12 +27,19 @@ NETWORKS = {
     "wavenet": "aigc_cli.networks.wavenet:WaveNet",
     "edsr": "aigc_cli.networks.edsr:EDSR",
     "transformer": "aigc_cli.networks.transformer:Transformer",
+    "recurrent": "aigc_cli.networks.recurrent:Recurrent",
     "unet": "aigc_cli.networks.unet:UNet",
     "time_critic": "aigc_cli.networks.time_critic:TimeCritic",
     "dit": "aigc_cli.networks.dit:DiT",
     "encoder_decoder": "aigc_cli.networks.encoder_decoder:EncoderDecoder",
     "patch": "aigc_cli.networks.patch:PatchCritic",
     "residual_translator": "aigc_cli.networks.residual_translator:ResidualTranslator",
+    "transformer_encoder": "aigc_cli.networks.translation_transformer:Encoder",
+    "transformer_decoder": "aigc_cli.networks.translation_transformer:Decoder",
+    "lstm_encoder": "aigc_cli.networks.lstm:Encoder",
+    "lstm_decoder": "aigc_cli.networks.lstm:AttentionDecoder",
+    "lstm_latent_decoder": "aigc_cli.networks.lstm:LatentDecoder",
+    "bert": "aigc_cli.networks.bert:Bert",
 }
 
 ROLES = {  # what each can be chosen for
@@ -51,10 +60,17 @@ ROLES = {  # what each can be chosen for
     "wavenet": ("predictor of symbols",),
     "edsr": ("enlarger",),
     "transformer": ("predictor of symbols",),
+    "recurrent": ("predictor of symbols",),
     "unet": ("denoiser", "denoiser with latents"),
     "time_critic": ("critic of noisy pictures",),
     "dit": ("denoiser",),
     "encoder_decoder": ("translator",),
     "patch": ("critic",),
     "residual_translator": ("painter",),
+    "transformer_encoder": ("encoder of text",),
+    "transformer_decoder": ("decoder of text from a source",),
+    "lstm_encoder": ("encoder of text",),
+    "lstm_decoder": ("decoder of text from a source",),
+    "lstm_latent_decoder": ("decoder of text from a latent",),
+    "bert": ("encoder of text",),
 }

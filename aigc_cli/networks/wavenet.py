@@ -30,6 +30,8 @@ class WaveNet(nn.Module):
     A learnt vector stands before the first; a label adds to every gate.
     """
 
+    context = None  # places that a cache holds: no limit
+
     def __init__(
         self,
         shapes: Shapes,
@@ -59,15 +61,15 @@ class WaveNet(nn.Module):
     def forward(self, tokens: Tensor, condition: Tensor | None = None, cache: Cache | None = None) -> Tensor:
         """Map the first t tokens (B, t) to logits of the first t + 1: (B, t + 1, vocabulary).
 
-        With a cache, tokens are those it has not seen yet, none at first and then one at a time, and so are the logits'
-        places.
+        With a cache, tokens are those it has not seen yet, and so are the logits' places: they cost one by one.
         """
-        assert cache is None or tokens.shape[1] == (cache.length > 0), "a cache takes no token, then one at a time"
         hidden = self.token(tokens)
         if cache is None or not cache.length:
             hidden = torch.cat([self.begin.expand(len(tokens), 1, -1), hidden], dim=1)
         hidden = self.enter(hidden)
-        return self._at_once(hidden, condition) if cache is None else self._step(hidden[:, 0], condition, cache)
+        if cache is None:
+            return self._at_once(hidden, condition)
+        return torch.cat([self._step(place, condition, cache) for place in hidden.unbind(1)], dim=1)
 
     def _at_once(self, hidden: Tensor, condition: Tensor | None) -> Tensor:
         found = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aigc_cli.composing.parts import sampler_node
@@ -14,9 +14,14 @@ from aigc_cli.wording import suggestion
 MOST_NAMES = 20  # class names in an error's line
 
 
-def sampling_settings(model: Model, name: str, function: Callable, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a model's drawing as its function wants them; a setting of no use is refused."""
-    known = [key for key in parameters(function) if key != "generator"]
+def sampling_settings(
+    model: Model, name: str, function: Callable, settings: Mapping[str, Any], supplied: Sequence[str] = ("generator",)
+) -> dict[str, Any]:
+    """Return the settings of a model's drawing as its function wants them; a setting of no use is refused.
+
+    supplied: keyword-only parameters that are no settings.
+    """
+    known = [key for key in parameters(function) if key not in supplied]
     for key in settings:
         if key not in known or (key == "guidance" and not model.conditional):
             takes = f"its settings are {', '.join(known)}" if known else "it has no settings of sampling"
@@ -24,7 +29,7 @@ def sampling_settings(model: Model, name: str, function: Callable, settings: Map
             raise ConfigError(f"{key}: model '{name}' has no use for it: {why}. Leave {key} out.")
     if "sampler" in settings:
         settings = {**settings, "sampler": sampler_node(settings["sampler"])}
-    return check(function, settings, supplied=("generator",))
+    return check(function, settings, supplied=supplied)
 
 
 def choose_labels(labels: tuple[int | str, ...], spec: DataSpec, *, known: bool) -> list[int]:

@@ -32,8 +32,11 @@ class Opened:
         return self.checkpoint.meta["config"]
 
 
-def open_model(config: Mapping[str, Any], protocol: str, lacks: str) -> Opened:
-    """Open config["ckpt"] on config["device"]; a model without the protocol (of abilities.py) is refused."""
+def open_model(config: Mapping[str, Any], protocol: str, lacks: str, *, text: bool = False) -> Opened:
+    """Open config["ckpt"] on config["device"]; a model without the protocol (of abilities.py) is refused.
+
+    text: whether models of text are taken.
+    """
     mistakes: list[str] = []
     path = existing_checkpoint(config["ckpt"], mistakes)
     if mistakes:
@@ -52,7 +55,7 @@ def open_model(config: Mapping[str, Any], protocol: str, lacks: str) -> Opened:
     if not isinstance(model, getattr(abilities, protocol)):
         use = verb_of(model)
         raise ConfigError(f"ckpt: model '{name}' {lacks}." + (f" It can: aigc {use} ckpt={path}" if use else ""))
-    if not showable(model.spec):
+    if not showable(model.spec) and not (text and model.spec.text):
         raise ConfigError(f"ckpt: given a model of {model.spec.kind} {model.spec.shape}, allowed: pictures of 1 or 3 "
                           "channels, and sounds.")  # fmt: skip
     return Opened(model, checkpoint, name, device)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aigc_cli.errors import ConfigError
 from aigc_cli.runs.finding import near_runs
@@ -16,11 +16,13 @@ from aigc_cli.runs.finding import near_runs
 DEFAULT_N = {"samples": 64, "revisions": 16, "walk": 16, "manifold": 400}
 FLAGS = {"walk": "interpolate", "manifold": "manifold", "revisions": "start"}
 # Settings of the model's own drawing.
-SETTINGS = ("steps", "spacing", "guidance", "eta", "sampler", "truncation", "temperature", "top_k")
+SETTINGS = ("steps", "spacing", "guidance", "eta", "sampler", "truncation", "temperature", "top_k", "top_p", "beam",
+            "length_penalty")  # fmt: skip
 REVISING = ("start", "mask", "strength", "resample")
+WRITING = ("prompt", "length", "source")  # of text only
 # What a file's name says where it was typed.
-NAMED = ("n", "grid", "seed", "label", *SETTINGS, "frames", "batch_size", "precision", *REVISING)
-STILL, MOVING, HEARD = ("png", "jpeg", "webp"), ("webp", "gif"), ("wav", "flac")
+NAMED = ("n", "grid", "seed", "label", *SETTINGS, "frames", "batch_size", "precision", *REVISING, *WRITING)
+STILL, MOVING, HEARD, READ = ("png", "jpeg", "webp"), ("webp", "gif"), ("wav", "flac"), ("txt", "jsonl", "html")
 LONGEST_GRID = 1000  # rows or columns
 LONGEST_SLUG = 80  # characters; a longer one is cut and gets a hash
 
@@ -48,6 +50,10 @@ class Request:
     mask: Path | None = None
     strength: float | None = None
     resample: int | None = None
+    prompt: str = ""  # of text: its beginning, how many symbols more, and the text that it is to be made of
+    length: int | None = None
+    source: str | None = None
+    frames_typed: bool = False
     slug: str = ""  # what of the command the file's name says
 
 
@@ -74,6 +80,7 @@ def plain_request(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Req
         settings={key: typed[key] for key in SETTINGS if key in typed},
         start=_picture("start", config, mistakes), mask=_picture("mask", config, mistakes),
         strength=config["strength"], resample=config["resample"],
+        prompt=config["prompt"] or "", length=config["length"], source=config["source"], frames_typed="frames" in typed,
         slug=_slug({key: _stem(key, typed[key]) for key in NAMED if key in typed}),
     )  # fmt: skip
     mistakes += _of_no_use(kind, typed)
@@ -149,7 +156,7 @@ def _grid(grid: str | None, mistakes: list[str]) -> tuple[int, int]:
 def _format(kind: str, config: Mapping[str, Any], mistakes: list[str]) -> str:
     """Return the format that is asked for by name or by the output's suffix, or nothing."""
     format, output = config["format"], Path(config["output"] or "").expanduser()
-    allowed = MOVING if kind == "walk" else STILL if kind != "samples" else (*STILL, *HEARD)
+    allowed = (*MOVING, *READ) if kind == "walk" else STILL if kind != "samples" else (*STILL, *HEARD, *READ)
     what = "a walk is an animation" if kind == "walk" else "only a walk moves"
     suffix = "" if output.is_dir() else output.suffix[1:].lower().replace("jpg", "jpeg")
     if suffix and config["files"]:
@@ -165,17 +172,19 @@ def _format(kind: str, config: Mapping[str, Any], mistakes: list[str]) -> str:
     return format or suffix
 
 
-def settled(request: Request, *, sounds: bool) -> Request:
+def settled(request: Request, makes: Literal["pictures", "sounds", "text"]) -> Request:
     """Return the request with the format that suits what the model makes; ConfigError where another was typed.
 
-    sounds: whether that is sounds, which are written as files in a folder, with a sheet of them.
+    Sounds are written as files in a folder, with a sheet of them.
     """
-    heard = sounds and request.kind == "samples"
-    allowed = HEARD if heard else MOVING if request.kind == "walk" else STILL
+    heard = makes == "sounds" and request.kind == "samples"
+    allowed = READ if makes == "text" else HEARD if heard else MOVING if request.kind == "walk" else STILL
+    if makes != "text" and (typed := [key for key in WRITING if getattr(request, key)]):
+        raise ConfigError(f"{typed[0]}: it is for models of text, and this one makes {makes}. Leave it out.")
     if request.format and request.format not in allowed:
-        makes = "sounds (a sheet of them is written beside)" if heard else "pictures"
+        what = "sounds (a sheet of them is written beside)" if heard else makes
         raise ConfigError(
-            f"format: given {request.format}, but this model makes {makes}. Allowed: {', '.join(allowed)}."
+            f"format: given {request.format}, but this model makes {what}. Allowed: {', '.join(allowed)}."
         )
     if heard and request.output and request.output.suffix:
         raise ConfigError(f"output: given {request.output}, but sounds are files in a folder. Type a name without "

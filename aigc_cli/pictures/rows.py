@@ -21,9 +21,9 @@ Pictures = NDArray[np.uint8]
 
 def verb_of(model: Model) -> str | None:
     """Return the verb that shows best what a model is for; None for one that only others build upon."""
-    from aigc_cli.abilities import Reconstructs, Samples, Transforms
+    from aigc_cli.abilities import Reconstructs, Samples, Transforms, Writes
 
-    if isinstance(model, Samples):
+    if isinstance(model, Samples | Writes):
         return "sample"
     if isinstance(model, Transforms):
         return model.verb

@@ -21,10 +21,16 @@ MOST_PIXELS = 1 << 22  # of a picture of any size: what a network makes of it fi
 def transform_folder(verb: str, config: Mapping[str, Any]) -> None:
     """Write what the model of config["ckpt"] makes of config["samples"], a picture or a folder, by the same names."""
     if config["samples"] is None:
-        raise ConfigError(f"samples: not set. It is: a picture, or a folder of pictures, to {verb}. Type samples=PATH.")
-    opened = open_model(config, "Transforms", f"does not {verb} pictures")
+        text = "a text file, " if verb == "translate" else ""
+        what = f"{text}a picture, or a folder of pictures, to {verb}"
+        raise ConfigError(f"samples: not set. It is: {what}. Type samples=PATH.")
+    opened = open_model(config, "Transforms", f"does not {verb}", text=True)
     if opened.model.verb != verb:
         raise ConfigError(f"ckpt: model '{opened.name}' does not {verb}. Type aigc {opened.model.verb} instead.")
+    if opened.model.spec.text:
+        from aigc_cli.texts.translating import translate_lines
+
+        return translate_lines(opened, config)
     if opened.model.spec.sound:
         raise ConfigError(
             f"ckpt: aigc {verb} works on pictures only, and this model makes sounds. Type aigc reconstruct."

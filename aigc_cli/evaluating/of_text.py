@@ -1,0 +1,108 @@
+"""Measure models of text: how well they foresee held-out text, and how good what they write is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from aigc_cli.data.pack import Pack
+from aigc_cli.errors import ConfigError
+from aigc_cli.evaluating.evaluation import Figures, Wishes
+from aigc_cli.evaluating.measures import OF_TEXT
+from aigc_cli.interfaces import Model
+from aigc_cli.models.pieces import counted
+from aigc_cli.randomness import mix
+from aigc_cli.texts.arithmetic import is_right
+from aigc_cli.texts.reading import texts_of
+
+
+class TextEvaluator:
+    """Compare with one split of a pack of text."""
+
+    def __init__(self, pack: Pack, wishes: Wishes, device: torch.device) -> None:
+        self.given = self.pack = pack
+        self.wishes, self.device = wishes, device
+        if unfit := [group for group in wishes.metrics if group not in OF_TEXT]:
+            raise ConfigError(f"metrics: {unfit[0]} is for pictures and sounds, and these data are text. Allowed of "
+                              f"text: {', '.join(OF_TEXT)}.")  # fmt: skip
+        if "translation" in wishes.metrics:
+            sacrebleu()
+
+    def prepare(self) -> TextEvaluator:
+        """Return itself: nothing has to be learnt before."""
+        return self
+
+    def of_samples(self, samples: Tensor, asked: Tensor | None = None) -> Figures:
+        """Measure stored samples (N, T)."""
+        found = Figures()
+        if "sums" in self.wishes.metrics:
+            texts = texts_of(samples, self.pack.spec)
+            found.values["correct"] = sum(map(is_right, texts)) / len(texts)
+        if "novelty" in self.wishes.metrics:
+            train, _ = self.pack.split("train")
+            known = {row.tobytes() for row in train}
+            found.values["novelty"] = sum(row.tobytes() not in known for row in samples.numpy()) / len(samples)
+        return found
+
+    def of_model(self, model: Model, settings: Mapping[str, Any] | None = None) -> dict[str, float]:
+        """Measure what a model says of held-out text, and what it makes of held-out sources, as settings say."""
+        values: dict[str, float] = {}
+        if "perplexity" in self.wishes.metrics:
+            values |= self._perplexity(model)
+        if "translation" in self.wishes.metrics:
+            values |= self._translation(model, settings or {})
+        return values
+
+    def _perplexity(self, model: Any) -> dict[str, float]:
+        """Return the mean loss of a symbol; of pieces, the end counts as a symbol and as a character."""
+        nats, symbols, characters, spec = 0.0, 0, 0, self.pack.spec
+        for x, condition in self._held_out():
+            nats += float(model.score(x, condition).cpu().double().sum())
+            end = spec.text.end if spec.text else None
+            symbols += x.numel() if end is None else int(counted(x, end).sum())
+            characters += sum(map(len, texts_of(x, spec))) + (0 if end is None else len(x))
+        each = nats / symbols
+        bits = nats / characters / math.log(2)
+        return {"nats_per_symbol": each, "perplexity": math.exp(min(each, 700.0)), "bits_per_character": bits}
+
+    def _translation(self, model: Any, settings: Mapping[str, Any]) -> dict[str, float]:
+        """Translate held-out sources and compare with what they should become; of 0 to 100 each."""
+        from torchmetrics.functional.text import rouge_score
+
+        spec, made, wanted = self.pack.spec, list[str](), list[str]()
+        for number, (x, sources) in enumerate(self._held_out()):
+            generator = torch.Generator(self.device).manual_seed(mix(self.wishes.seed, number))
+            with torch.no_grad():
+                made += texts_of(model.transform(sources, generator=generator, **settings), spec)
+            wanted += texts_of(x, spec)
+        library = sacrebleu()
+        rouge = rouge_score(made, wanted, rouge_keys="rougeL")["rougeL_fmeasure"]
+        return {
+            "bleu": library.corpus_bleu(made, [wanted]).score, "chrf": library.corpus_chrf(made, [wanted]).score,
+            "rouge_l": 100 * float(rouge),
+        }  # fmt: skip
+
+    def _held_out(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield up to n of the split's samples and what comes with them, on the device, with a bar."""
+        x, condition = self.pack.split(self.wishes.split)
+        n, size = min(self.wishes.n, len(x)), self.wishes.batch_size
+        for start in tqdm(range(0, n, size), desc="held-out text", leave=False, disable=None, dynamic_ncols=True):
+            part = slice(start, min(start + size, n))
+            beside = torch.from_numpy(np.array(condition[part])).to(self.device) if condition is not None else None
+            yield torch.from_numpy(np.array(x[part])).to(self.device), beside
+
+
+def sacrebleu() -> Any:
+    """Return the sacrebleu library, or say how to get it."""
+    try:
+        import sacrebleu as library
+    except ImportError:
+        raise ConfigError("metrics: translation needs the sacrebleu library. Type pip install 'aigc[text]', or "
+                          "metrics= without it.") from None  # fmt: skip
+    return library

@@ -1,0 +1,20 @@
+"""The help texts of what is for text alone."""
+
+from __future__ import annotations
+
+CHAT = """\
+usage: aigc chat ckpt=PATH [key=value ...]
+
+Talk with a model that was trained on pairs of lines (model=seq2seq data=pairs): each line that you type is answered.
+A language model (transformer, lstm, gru, rnn) goes on with what you type. Ctrl-D or /quit ends.
+
+often used:
+  temperature=0.7  top_p=0.9 bolder or safer
+  beam=4                     of models that answer: follow so many answers at once, and give the likeliest
+  length=200                 symbols of an answer at most
+  seed=0  device=auto        the same seed and lines, the same answers
+
+examples:
+  aigc chat ckpt=outputs/seq2seq-pairs
+  echo "How are you?" | aigc chat ckpt=outputs/seq2seq-pairs
+"""

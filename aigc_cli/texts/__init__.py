@@ -1,0 +1,1 @@
+"""Text as symbols and back. No torch where data are packed."""

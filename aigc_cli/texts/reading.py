@@ -1,0 +1,88 @@
+"""Stored symbols as text, text as symbols, and text as a terminal may see it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aigc_cli.errors import ConfigError
+from aigc_cli.interfaces import DataSpec
+from aigc_cli.texts.vocabulary import Characters, UnknownSymbols, Vocabulary, vocabulary_of
+
+MOST_NAMED = 100  # characters that an error lists
+UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+
+
+def vocabulary(spec: DataSpec) -> Vocabulary:
+    """Return the vocabulary of a spec of text."""
+    assert spec.text, "only text has a vocabulary"
+    return vocabulary_of(asdict(spec.text))
+
+
+def texts_of(symbols: Tensor, spec: DataSpec) -> list[str]:
+    """Return the texts of stored symbols (N, T), each up to its first end symbol."""
+    words = vocabulary(spec)
+    return [words.decode(row) for row in symbols.cpu().tolist()]
+
+
+def symbols_of(text: str, spec: DataSpec, setting: str) -> Tensor:
+    """Return the symbols (P,) int64 of a text that was typed as a setting; ConfigError where it cannot be written."""
+    words = vocabulary(spec)
+    try:
+        return torch.from_numpy(words.encode(text).astype(np.int64))
+    except UnknownSymbols as unknown:
+        known = words.symbols if isinstance(words, Characters) else ()
+        named = safe("".join(known[:MOST_NAMED])).replace("\n", "\\n")
+        more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+        raise ConfigError(f"{setting}: the model knows no {unknown.characters!r}, its {len(known)} characters are "
+                          f"{named!r}{more}. Type {setting}= of these.") from None  # fmt: skip
+
+
+def stored_sources(texts: list[str], spec: DataSpec, setting: str) -> Tensor:
+    """Return texts as a spec of pieces stores them: (N, T), closed by the end symbol and filled up with it."""
+    end, most = vocabulary(spec).end, spec.shape[0] - 1
+    assert end is not None, "of pieces only"
+    rows = torch.full((len(texts), most + 1), end, dtype=spec.dtype)
+    for row, text in zip(rows, texts, strict=True):
+        ids = symbols_of(text, spec, setting)
+        if not 0 < len(ids) <= most:
+            given = f"{len(ids)} symbols ({safe(text)[:40]!r})" if len(ids) else "nothing"
+            raise ConfigError(f"{setting}: given {given}, allowed: 1 to {most} symbols, so long as the model has "
+                              "learnt to read. Type less at once.")  # fmt: skip
+        row[: len(ids)] = ids.to(spec.dtype)
+    return rows
+
+
+def safe(text: str) -> str:
+    """Return a text without the control characters that would steer a terminal; newlines and tabs stay."""
+    harmless = ("\n", "\t")
+    return "".join(
+        each if each in harmless or unicodedata.category(each) not in ("Cc", "Cf", "Cs", "Co", "Cn") else UNREADABLE
+        for each in text
+    )
+
+
+class Teller:
+    """Hand a text on as its symbols come: whole characters only, of which one may take several symbols."""
+
+    def __init__(self, spec: DataSpec, show: Callable[[str], None]) -> None:
+        self.words, self.show = vocabulary(spec), show
+        self.waiting: list[int] = []
+        self.ended = False
+
+    def __call__(self, symbols: Tensor) -> None:
+        """Take the next symbol of the first row."""
+        symbol = int(symbols[0])
+        self.ended = self.ended or symbol == self.words.end
+        if self.ended:
+            return
+        self.waiting.append(symbol)
+        text = self.words.decode(self.waiting)
+        if not text.endswith(UNREADABLE) or len(self.waiting) > 8:  # bytes of one character are at most 4
+            self.show(safe(text))
+            self.waiting.clear()

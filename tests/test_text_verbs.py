@@ -1,0 +1,272 @@
+"""Text through the verbs: written, told as it comes, kept as pages, measured, talked with; and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+
+from aigc_cli.cli import main
+from aigc_cli.composing.compose import compose
+from aigc_cli.interfaces import DataSpec, Text
+from aigc_cli.texts.pages import Passage, as_html, as_jsonl, as_txt
+from aigc_cli.texts.reading import Teller, safe, texts_of
+
+LANGUAGE = ["model=transformer", "model.network.width=16", "model.network.depth=1", "model.network.heads=2",
+            "preview.tensorboard=false", "device=cpu", "data.cache=cache"]  # fmt: skip
+RUNNING = DataSpec("text", (16,), 256, text=Text())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("texts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
+
+
+def run(*words: str) -> int:
+    return main(list(words))
+
+
+def pairs() -> str:
+    lines = [f"{'ab' * (1 + i % 3)}{'c' * (i % 5)}\t{'c' * (i % 5)}{'ba' * (1 + i % 3)}x" for i in range(200)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="module")
+def sums(place) -> str:
+    words = ["data=sums", "data.count=400", "steps=3", "batch_size=16", "preview.every=2", "preview.n=2"]
+    assert run("train", *LANGUAGE, *words, "name=sums") == 0
+    return "outputs/sums"
+
+
+@pytest.fixture(scope="module")
+def running(place) -> str:
+    Path("plain.txt").write_text("Größe zählt, sagte der Igel.\n" * 200, encoding="utf-8")
+    words = ["data=text_file", "data.root=plain.txt", "data.length=32", "steps=3", "batch_size=4", "preview.every=0"]
+    assert run("train", *LANGUAGE, *words, "name=running") == 0
+    return "outputs/running"
+
+
+@pytest.fixture(scope="module")
+def answering(place) -> str:
+    Path("pairs.tsv").write_text(pairs())
+    small = [f"model.{part}.{size}" for part in ("encoder", "decoder") for size in ("width=16", "depth=1", "heads=2")]
+    words = ["model=seq2seq", *small, "data=pairs", "data.root=pairs.tsv", "data.length=24", "data.source_length=24",
+             "data.vocabulary=characters", "steps=3", "batch_size=16", "preview.every=2", "preview.n=2",
+             "preview.tensorboard=false", "device=cpu", "data.cache=cache"]  # fmt: skip
+    assert run("train", *words, "name=answering") == 0
+    return "outputs/answering"
+
+
+def newest(folder: str, ending: str) -> Path:
+    return max(Path(folder, "samples").glob(f"*{ending}"), key=lambda path: path.stat().st_mtime_ns)
+
+
+# Samples --------------------------------------------------------------------------------------------------------------
+
+
+def test_short_texts_are_printed_and_kept_a_line_each(sums, capsys):
+    assert run("sample", f"ckpt={sums}") == 0
+    out = capsys.readouterr().out
+    lines = newest(sums, ".txt").read_text().splitlines()
+    assert len(lines) == 10
+    assert out.splitlines()[:10] == lines
+    assert "10 texts of transformer, step 3" in out
+
+
+def test_the_same_seed_writes_the_same(sums):
+    texts = []
+    for seed in (1, 1, 2):
+        assert run("sample", f"ckpt={sums}", f"seed={seed}", "n=6", f"output=seed{seed}.txt") == 0
+        texts.append(Path(f"seed{seed}.txt").read_text())
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_long_text_begins_with_its_prompt_and_goes_on_as_asked(running, capsys):
+    assert run("sample", f"ckpt={running}", "prompt=Größe ", "length=80") == 0
+    out = capsys.readouterr().out
+    written = newest(running, ".txt").read_text()
+    assert written.startswith("Größe ")
+    assert len(written) == len("Größe ") + 80 + 1
+    assert out.startswith(written)
+
+
+@pytest.mark.parametrize("words", [["temperature=0"], ["top_k=1"], ["top_p=0.000001"]])
+def test_the_likeliest_text_is_the_same_by_every_setting(running, words):
+    assert run("sample", f"ckpt={running}", "length=40", *words, f"output={words[0]}.txt") == 0
+    assert run("sample", f"ckpt={running}", "length=40", "temperature=0", "output=likeliest.txt") == 0
+    assert Path(f"{words[0]}.txt").read_text() == Path("likeliest.txt").read_text()
+
+
+def test_formats(sums):
+    assert run("sample", f"ckpt={sums}", "n=3", "prompt=1", "output=three.jsonl") == 0
+    lines = [json.loads(line) for line in Path("three.jsonl").read_text().splitlines()]
+    assert [line["prompt"] for line in lines] == ["1"] * 3
+    assert all(line["text"].startswith("1") for line in lines)
+    assert run("sample", f"ckpt={sums}", "n=3", "format=html", "output=three.html") == 0
+    assert Path("three.html").read_text().startswith("<!doctype html>")
+    assert run("sample", f"ckpt={sums}", "n=3", "files=true", "output=three") == 0
+    assert sorted(path.name for path in Path("three").iterdir()) == ["00000.txt", "00001.txt", "00002.txt"]
+
+
+def test_text_of_text(answering, capsys):
+    assert run("sample", f"ckpt={answering}", "source=ababc", "beam=2") == 0
+    assert "1 text of seq2seq" in capsys.readouterr().out
+    assert run("sample", f"ckpt={answering}") == 2
+    assert "source: not set. This model makes text of text: type source='...'." in capsys.readouterr().err
+
+
+REFUSED = {
+    "sums format=png": "format: given png, but this model makes text. Allowed: txt, jsonl, html.",
+    "sums output=x.wav": "format: given wav, but this model makes text.",
+    "sums prompt=1é": "prompt: the model knows no 'é', its",
+    "sums source=1": "source: this model makes text of nothing.",
+    "sums grid=2x2": "grid: texts stand below each other. Type n= in its place.",
+    "sums interpolate=true": "interpolate: model 'transformer' has no latents to walk between.",
+    "sums manifold=true": "they are for models of pictures",
+    "sums guidance=2": "guidance: model 'transformer' has no use for it",
+    "sums label=1": "label: this model was trained without labels.",
+    "answering source=abq": "source: the model knows no 'q'",
+    f"answering source={'ab' * 40}": "source: given 80 symbols",
+    "answering source=ab prompt=a length=0": "length:",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_cannot_be_is_refused_in_one_line(words, sums, answering, capsys):
+    name, *rest = words.split()
+    before = sorted(Path("outputs", name, "samples").iterdir())
+    assert run("sample", f"ckpt=outputs/{name}", *rest) == 2
+    said = capsys.readouterr().err
+    assert REFUSED[words] in said
+    assert len(said.splitlines()) == 1
+    assert sorted(Path("outputs", name, "samples").iterdir()) == before
+
+
+def test_settings_of_text_are_refused_for_pictures(place, capsys):
+    small = ["model.generator.widths=[8]", "model.critic.widths=[8]", "data.count=200", "data.size=16", "steps=1"]
+    words = ["batch_size=8", "preview.every=0", "device=cpu", "data.cache=cache", "preview.tensorboard=false"]
+    assert run("train", *small, *words, "name=pictures") == 0
+    assert run("sample", "ckpt=outputs/pictures", "prompt=a") == 2
+    assert "prompt: it is for models of text, and this one makes pictures. Leave it out." in capsys.readouterr().err
+
+
+# Previews, measuring, talking, translating ----------------------------------------------------------------------------
+
+
+def test_previews_are_texts(sums, answering):
+    assert len(Path(sums, "samples/step-00000002.txt").read_text().split("\n\n")) == 2
+    shown = Path(answering, "samples/step-00000002.txt").read_text()
+    assert shown.count("  wanted: ") == shown.count("  made:   ") == 2
+
+
+def test_figures_of_sums(sums):
+    assert run("evaluate", f"ckpt={sums}", "n=64", "output=of_sums") == 0
+    figures = json.loads(Path("of_sums/evaluation.json").read_text())["figures"]
+    assert set(figures) == {"nats_per_symbol", "perplexity", "bits_per_character", "correct", "novelty"}
+    assert figures["perplexity"] == pytest.approx(math.exp(figures["nats_per_symbol"]))
+    assert figures["bits_per_character"] == pytest.approx(figures["nats_per_symbol"] / math.log(2))
+    assert 0 < figures["nats_per_symbol"] < 3 * math.log(16)
+    assert 0 <= figures["correct"] <= 1 <= figures["novelty"] + 1
+
+
+def test_figures_of_running_text_are_of_a_symbol(running):
+    assert run("evaluate", f"ckpt={running}", "output=of_running") == 0
+    figures = json.loads(Path("of_running/evaluation.json").read_text())["figures"]
+    assert set(figures) == {"nats_per_symbol", "perplexity", "bits_per_character"}
+    assert figures["bits_per_character"] == pytest.approx(figures["nats_per_symbol"] / math.log(2))
+
+
+def test_figures_of_pairs(answering, capsys):
+    assert run("evaluate", f"ckpt={answering}", "beam=2", "output=of_pairs") == 0
+    figures = json.loads(Path("of_pairs/evaluation.json").read_text())["figures"]
+    assert set(figures) == {"nats_per_symbol", "perplexity", "bits_per_character", "bleu", "chrf", "rouge_l"}
+    assert all(0 <= figures[name] <= 100 for name in ("bleu", "chrf", "rouge_l"))
+    assert run("evaluate", f"ckpt={answering}", "metrics=[frechet]") == 2
+    assert "metrics: frechet" in capsys.readouterr().err
+
+
+def test_talking(answering, running, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("abab\n\nabq\nab\n/quit\nab\n"))
+    assert run("chat", f"ckpt={answering}") == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 2
+    assert "the model knows no 'q'" in said.err
+    monkeypatch.setattr("sys.stdin", io.StringIO("Größe\n"))
+    assert run("chat", f"ckpt={running}", "length=20") == 0
+    assert len(capsys.readouterr().out.rstrip("\n")) >= 1
+
+
+def test_lines_of_a_file_are_translated(answering, capsys):
+    Path("lines.txt").write_text("abab\n\nabc\n")
+    assert run("translate", f"ckpt={answering}", "samples=lines.txt", "output=made.txt") == 0
+    lines = Path("made.txt").read_text().split("\n")
+    assert len(lines) == 4
+    assert lines[1] == lines[3] == ""
+    for name, content, said in (
+        ("bad.txt", b"ab\xff", "is not UTF-8 at byte 2"),
+        ("empty.txt", b"\n", "holds no lines"),
+        ("odd.txt", b"ab\nq\n", "samples, line 2: the model knows no 'q'"),
+    ):
+        Path(name).write_bytes(content)
+        assert run("translate", f"ckpt={answering}", f"samples={name}", "output=not.txt") == 2
+        assert said in capsys.readouterr().err
+        assert not Path("not.txt").exists()
+
+
+# Pages and the terminal -----------------------------------------------------------------------------------------------
+
+
+class Read(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_a_page_holds_text_and_no_markup_of_it():
+    evil = "<script>alert(1)</script> & </article><img src=x>"
+    reader = Read()
+    reader.feed(as_html([Passage(evil, prompt="<b>", label="<i>", source="a\n<u>")], "<title>"))
+    assert set(reader.tags) <= {"html", "head", "meta", "title", "style", "body", "h1", "p", "article", "span"}
+    for each in (evil, "<b>", "<i>", "<u>"):
+        assert each in reader.text
+
+
+def test_pages_of_lines_and_of_passages():
+    assert as_txt([Passage("a"), Passage("b", prompt="c")], "") == "a\ncb\n"
+    assert as_txt([Passage("a\nb"), Passage("c")], "").split("\n" + "-" * 40 + "\n") == ["a\nb", "c\n"]
+    assert json.loads(as_jsonl([Passage("ö\n", label="pos")], "")) == {"text": "ö\n", "label": "pos"}
+
+
+def test_a_terminal_is_not_steered():
+    assert safe("a\x1b[2Jb\x07\n\t\u202ec") == "a\ufffd[2Jb\ufffd\n\t\ufffdc"
+
+
+def test_characters_of_several_bytes_are_told_whole():
+    told: list[str] = []
+    teller = Teller(RUNNING, told.append)
+    text = "né🙂\n"
+    for byte in text.encode():
+        teller(torch.tensor([byte]))
+    assert told == list(text)
+    assert texts_of(torch.tensor([list(text.encode())]), RUNNING) == [text]
+
+
+@pytest.mark.parametrize("typed", ["O, [x] {y}: 'z' = 12", "1", "true", "a\nb", "[", "-", "\\'", "$HOME"])
+def test_a_prompt_is_taken_as_it_is_typed(typed):
+    config = compose("sample", ["ckpt=x", f"prompt={typed}", f"source={typed}"]).config
+    assert (config["prompt"], config["source"]) == (typed, typed)
