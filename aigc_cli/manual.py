@@ -126,7 +126,7 @@ usage: aigc data check|pack data=NAME [key=value ...]
 often used:
   data.root=PATH         where the data lie
   data.size=64           side of the pictures; data.fit=crop or pad
-  data.seconds=1.024     of sounds; data.sample_rate=16000, to which all are resampled
+  data.seconds=1.024     of sounds; data.sample_rate=16000; of text data.length=128 data.vocabulary=bpe
   data.labels=true       of an image_folder or audio_folder: its sub-folders are classes
   data.max_bad=0.1       share of files that may be unreadable
   data.cache=PATH        where packs are kept
