@@ -90,8 +90,8 @@ def _device(name: str) -> torch.device:
 def keep_freed_memory() -> None:
     """Let the C library keep what tensors free for the next ones, where it is glibc and nobody has told it otherwise.
 
-    By default it hands large blocks back to the system and gets them anew, zeroed page by page, in every layer: over ten
-    thousand pages in each step of a small U-Net.
+    By default it hands large blocks back to the system and gets them anew, zeroed page by page, in every layer: in each
+    step of a small U-Net over ten thousand pages.
     """
     told = any(name in os.environ for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"))
     if platform.libc_ver()[0] == "glibc" and not told:

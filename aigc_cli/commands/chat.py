@@ -89,7 +89,7 @@ class _Partner:
         import torch
 
         from aigc_cli.randomness import mix
-        from aigc_cli.texts.reading import Teller, stored_sources, symbols_of
+        from aigc_cli.texts.reading import Teller, stored_sources, symbols_of, usual_length
 
         spec, model = self.model.spec, self.model
         try:
@@ -103,7 +103,7 @@ class _Partner:
         self.turn += 1
         generator = torch.Generator(self.device).manual_seed(mix(self.seed, self.turn))
         with torch.no_grad():
-            model.write(1, source, generator=generator, prompt=prompt, length=self.length,
+            model.write(1, source, generator=generator, prompt=prompt, length=self.length or usual_length(spec),
                         tell=Teller(spec, _show), **self.settings)  # fmt: skip
         print(flush=True)
 

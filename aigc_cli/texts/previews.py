@@ -11,7 +11,7 @@ from aigc_cli.interfaces import DataSpec
 from aigc_cli.pictures.held_out import some_of
 from aigc_cli.pictures.previews import progress
 from aigc_cli.randomness import mix
-from aigc_cli.texts.reading import texts_of
+from aigc_cli.texts.reading import texts_of, usual_length
 
 
 def written(model: Any, pack: Pack, n: int, *, seed: int, device: torch.device) -> list[str]:
@@ -27,6 +27,7 @@ def written(model: Any, pack: Pack, n: int, *, seed: int, device: torch.device) 
         condition = torch.arange(n, device=device) % spec.classes
         told = [f"{spec.class_names[label]}: " for label in condition.tolist()]
     generator = torch.Generator(device).manual_seed(mix(seed, 0))
+    length = usual_length(spec)
     with torch.no_grad(), progress(model, "preview"):
-        symbols = model.write(len(told), condition, generator=generator, prompt=None, length=None, tell=None)
+        symbols = model.write(len(told), condition, generator=generator, prompt=None, length=length, tell=None)
     return [before + text for before, text in zip(told, texts_of(symbols, spec), strict=True)]

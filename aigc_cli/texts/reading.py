@@ -15,6 +15,7 @@ from aigc_cli.interfaces import DataSpec
 from aigc_cli.texts.vocabulary import Characters, UnknownSymbols, Vocabulary, vocabulary_of
 
 MOST_NAMED = 100  # characters that an error lists
+PASSAGE = 500  # symbols of running text that are written where nobody says how many
 UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -22,6 +23,11 @@ def vocabulary(spec: DataSpec) -> Vocabulary:
     """Return the vocabulary of a spec of text."""
     assert spec.text, "only text has a vocabulary"
     return vocabulary_of(asdict(spec.text))
+
+
+def usual_length(spec: DataSpec) -> int | None:
+    """Return how many symbols are written where nobody says how many; None: as many as a piece of text takes."""
+    return PASSAGE if spec.text is not None and spec.text.end is None else None
 
 
 def texts_of(symbols: Tensor, spec: DataSpec) -> list[str]:

@@ -20,7 +20,7 @@ from aigc_cli.pictures.placing import put_in_place
 from aigc_cli.pictures.request import Request
 from aigc_cli.randomness import mix
 from aigc_cli.texts.pages import PAGES, Passage
-from aigc_cli.texts.reading import Teller, safe, stored_sources, symbols_of, texts_of
+from aigc_cli.texts.reading import Teller, safe, stored_sources, symbols_of, texts_of, usual_length
 
 PIECES, MOMENTS = 10, 9  # texts where n is not typed and they are short; of a walk, where frames is not
 OF_WRITING = ("generator", "prompt", "length", "tell")  # parameters that are no settings of a model's own
@@ -39,6 +39,7 @@ class Writer:
         self.chosen = choose_labels(request.labels, self.spec, known=self.model.conditional)
         self.sources = self._sources()
         self.prompt = symbols_of(request.prompt, self.spec, "prompt").to(device) if request.prompt else None
+        self.length = request.length or usual_length(self.spec)
         self.n = self._count()
 
     def write(self, target: Path, metadata: Mapping[str, str]) -> Path:
@@ -84,7 +85,7 @@ class Writer:
             with torch.no_grad():
                 symbols = self.model.write(
                     count, self._condition(start, count), generator=generator, prompt=self.prompt,
-                    length=self.request.length, tell=teller, **self.settings,
+                    length=self.length, tell=teller, **self.settings,
                 )  # fmt: skip
             drawn = [self._passage(start + row, text) for row, text in enumerate(texts_of(symbols, self.spec))]
             if teller is None:
