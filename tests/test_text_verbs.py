@@ -167,6 +167,24 @@ def test_previews_are_texts(sums, answering):
     assert shown.count("  wanted: ") == shown.count("  made:   ") == 2
 
 
+def test_tensorboard_gets_the_texts_of_previews_and_the_sounds(place):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    words = ["preview.tensorboard=true", "device=cpu", "data.cache=cache", "steps=2", "preview.every=2", "preview.n=3"]
+    small = [word for word in LANGUAGE if word.startswith("model")]
+    assert run("train", *small, "data=sums", "data.count=64", "batch_size=4", *words, "name=board") == 0
+    sizes = ["model.denoiser.width=8", "model.denoiser.multipliers=[1]", "model.denoiser.blocks=1",
+             "model.denoiser.attention=[]", "model.denoiser.patch=4", "model.sampler.steps=2"]  # fmt: skip
+    tones = ["data=tones", "data.count=24", "data.seconds=0.064", "batch_size=4", *words, "name=sounds"]
+    assert run("train", "model=audio_diffusion", *sizes, *tones) == 0
+    board, sounds = (events.EventAccumulator(f"outputs/{name}/tensorboard").Reload() for name in ("board", "sounds"))
+    (text,) = board.Tensors("samples/text_summary")
+    lines = Path("outputs/board/samples/step-00000002.txt").read_text().split("\n\n")
+    assert all(line.strip() in text.tensor_proto.string_val[0].decode() for line in lines)
+    assert sounds.Tags()["audio"] == [f"samples/{number:02d}" for number in range(3)]
+    assert sounds.Audio("samples/00")[0].sample_rate == 8000
+    assert sounds.Tags()["images"] == ["samples"]
+
+
 def test_figures_of_sums(sums):
     assert run("evaluate", f"ckpt={sums}", "n=64", "output=of_sums") == 0
     figures = json.loads(Path("of_sums/evaluation.json").read_text())["figures"]
