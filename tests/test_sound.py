@@ -32,7 +32,7 @@ from aigc_cli.pictures.inputs import from_folder
 from aigc_cli.sounds.companding import amplitudes, compress
 from aigc_cli.sounds.notes import frequency_of
 from aigc_cli.sounds.reading import read_clip
-from aigc_cli.sounds.seen import as_seen, seen_pack, seen_spec
+from aigc_cli.sounds.seen import as_heard, as_seen, made_of_spectrograms, seen_pack, seen_spec
 from aigc_cli.sounds.sheets import tiles
 from aigc_cli.sounds.spectrogram import from_log_mel, log_mel
 from aigc_cli.sounds.waveforms import as_stored, as_waves, waves, write_sound, write_waves
@@ -473,3 +473,18 @@ def test_sounds_of_a_folder_are_as_loud_as_those_that_were_trained_on(place):
     pack = open_data(node)
     read = from_folder(place / "sounds", pack.spec, node).x
     assert np.abs(read).max() == pytest.approx(0.95 * 32768, abs=2)
+
+
+def test_spectrograms_look_alike_once_they_have_been_sounds():
+    tone = torch.from_numpy(np.stack([sine(frequency, 0.512) for frequency in (440.0, 880.0)]))[:, None]
+    spec = DataSpec("image", (1, 32, 64), 256, sound=Sound(RATE, 4096, bands=32))
+    stored = spec.decode(log_mel(tone, RATE, 32))
+    heard = as_heard(stored, spec)
+    assert heard.shape == stored.shape
+    assert heard.dtype == stored.dtype
+    assert made_of_spectrograms(spec)
+    assert not made_of_spectrograms(WAVES)
+    rows, again = stored.float().flatten(1), heard.float().flatten(1)
+    likeness = torch.corrcoef(torch.cat([rows, again]))[:2, 2:]
+    assert likeness.diagonal().min() > 0.9
+    assert likeness[0, 1] < 0.8  # another note is less like it

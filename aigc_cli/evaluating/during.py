@@ -21,6 +21,7 @@ from aigc_cli.evaluating.of_text import TextEvaluator
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import Model
 from aigc_cli.pictures.previews import draw, progress
+from aigc_cli.sounds.seen import made_of_spectrograms
 
 if TYPE_CHECKING:
     from aigc_cli.trainer import Trainer
@@ -78,7 +79,8 @@ def produced(metrics: Sequence[str], model: Model) -> list[str]:
     """Return the figures that these groups give for a model."""
     known = [name for name, measure in MEASURES.items() if measure.group in metrics]
     bounds = model.bound_names if isinstance(model, Bounds) else ()
-    without = set() if model.conditional else {"agreement"}
+    without = set() if model.conditional else {"agreement", "heard"}
+    without |= set() if made_of_spectrograms(model.spec) else {"heard"}
     without |= {"psnr", "ssim", "given_psnr", "given_ssim"} if model.spec.kind == "audio" else {"snr", "given_snr"}
     without |= set() if isinstance(model, Transforms) else {"given_psnr", "given_ssim", "given_snr"}
     return [name for name in known if name not in without and (MEASURES[name].group != "likelihood" or name in bounds)]

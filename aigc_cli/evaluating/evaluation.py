@@ -24,10 +24,10 @@ from aigc_cli.evaluating.restoration import restoration, restores
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import Model
 from aigc_cli.sounds.notes import frequency_of
-from aigc_cli.sounds.seen import as_seen, seen_pack
+from aigc_cli.sounds.seen import as_heard, as_seen, made_of_spectrograms, seen_pack
 
 NEIGHBOURS = 500  # samples whose nearest training data are looked for
-HEARD = 1000  # samples whose pitch is measured
+HEARD = 1000  # samples whose pitch is measured, or of which sounds are made and measured
 LIKELY = 1000  # held-out data whose likelihood is bounded
 
 
@@ -165,6 +165,11 @@ class Evaluator:
             found.values["confident"] = float((logits.softmax(1).amax(1) > 0.9).float().mean())
             if asked is not None:
                 found.values["agreement"] = class_statistics.agreement(logits, asked)
+            if asked is not None and made_of_spectrograms(self.given.spec):
+                again = as_heard(samples[:HEARD], self.given.spec).split(self.wishes.batch_size)
+                _, heard = self._opened("classifier").of(again, self.device)
+                assert heard is not None
+                found.values["heard"] = class_statistics.agreement(heard, asked[:HEARD])
 
     def _listen(self, samples: Tensor, asked: Tensor | None, found: Figures) -> None:
         from tqdm import tqdm

@@ -15,7 +15,7 @@ Figure: TypeAlias = Literal[  # of which one may be the best
     "frechet", "kernel", "precision", "recall", "density", "coverage", "inception_score", "class_entropy", "confident",
     "agreement", "sliced_wasserstein", "elbo", "importance_weighted", "psnr", "ssim",
     "snr", "pitch_error", "clear_pitch", "nats_per_symbol", "perplexity", "bits_per_character", "correct", "bleu",
-    "chrf", "rouge_l",
+    "chrf", "rouge_l", "heard",
 ]  # fmt: skip
 Look: TypeAlias = Literal["classifier", "inception", "pixels"]  # the features that pictures are compared by
 PREFIX = "evaluation/"  # of the figures' names among those of training
@@ -43,6 +43,7 @@ MEASURES: dict[str, Measure] = {
     "class_entropy": Measure("labels", "how evenly classes come; at most 1", +1, 1),
     "confident": Measure("labels", "classifier over 0.9 sure", +1, 1),
     "agreement": Measure("labels", "show the label they were asked for", +1, 1),
+    "heard": Measure("labels", "the same of the sounds made of spectrograms", +1, 1),
     "sliced_wasserstein": Measure("sliced_wasserstein", "distance of the pixels, grey levels", -1, 1),
     "elbo": Measure("likelihood", "log p(x) at least, nats a sample", +1),
     "elbo_bits_per_dim": Measure("likelihood", "the same, negative, in bits", -1),

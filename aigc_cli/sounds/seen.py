@@ -17,8 +17,8 @@ from aigc_cli.data.pack import FORMAT, TEMPORARY, Pack, into_place, read_pack
 from aigc_cli.data.packing import Recorded
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import DataSpec, Sound
-from aigc_cli.sounds.spectrogram import BANDS
-from aigc_cli.sounds.waveforms import perceived
+from aigc_cli.sounds.spectrogram import BANDS, log_mel
+from aigc_cli.sounds.waveforms import perceived, waves
 from aigc_cli.sounds.windows import hop_of
 
 VERSION = 1  # raised when spectrograms change
@@ -40,6 +40,18 @@ def as_seen(stored: Tensor, spec: DataSpec) -> Tensor:
     if spec.kind != "audio":
         return stored
     return torch.cat([seen_spec(spec).decode(perceived(part, spec)) for part in stored.split(CHUNK)])
+
+
+def made_of_spectrograms(spec: DataSpec) -> bool:
+    """Tell whether sounds are made of such data by guessing their phases."""
+    return spec.sound is not None and spec.sound.bands > 0
+
+
+def as_heard(stored: Tensor, spec: DataSpec) -> Tensor:
+    """Return stored spectrograms once more, as they are of the sounds that are made of them."""
+    assert spec.sound, "of sounds only"
+    rate, bands = spec.sound.sample_rate, spec.sound.bands
+    return torch.cat([spec.decode(log_mel(waves(part, spec), rate, bands)) for part in stored.split(CHUNK)])
 
 
 def seen_pack(pack: Pack) -> Pack:
