@@ -52,7 +52,7 @@ class Previews:
 
     def draw(self, model: Model) -> Drawn | None:
         """Return what the model makes; None where nothing of it can be shown."""
-        if isinstance(model, Writes):
+        if isinstance(model, Writes) and self.pack.spec.text:
             from aigc_cli.texts.previews import written
 
             return Drawn(texts=written(model, self.pack, self.n, seed=self.seed, device=self.device))

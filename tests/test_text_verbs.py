@@ -69,7 +69,7 @@ def newest(folder: str, ending: str) -> Path:
     return max(Path(folder, "samples").glob(f"*{ending}"), key=lambda path: path.stat().st_mtime_ns)
 
 
-# Samples --------------------------------------------------------------------------------------------------------------
+# Samples -------------------------------------------------------------------------------------------------------------
 
 
 def test_short_texts_are_printed_and_kept_a_line_each(sums, capsys):
@@ -158,7 +158,7 @@ def test_settings_of_text_are_refused_for_pictures(place, capsys):
     assert "prompt: it is for models of text, and this one makes pictures. Leave it out." in capsys.readouterr().err
 
 
-# Previews, measuring, talking, translating ----------------------------------------------------------------------------
+# Previews, measuring, talking, translating ---------------------------------------------------------------------------
 
 
 def test_previews_are_texts(sums, answering):
@@ -239,7 +239,7 @@ def test_lines_of_a_file_are_translated(answering, capsys):
         assert not Path("not.txt").exists()
 
 
-# Pages and the terminal -----------------------------------------------------------------------------------------------
+# Pages and the terminal ----------------------------------------------------------------------------------------------
 
 
 class Read(HTMLParser):
@@ -288,3 +288,74 @@ def test_characters_of_several_bytes_are_told_whole():
 def test_a_prompt_is_taken_as_it_is_typed(typed):
     config = compose("sample", ["ckpt=x", f"prompt={typed}", f"source={typed}"]).config
     assert (config["prompt"], config["source"]) == (typed, typed)
+
+
+# Found by a review ---------------------------------------------------------------------------------------------------
+
+
+def test_models_of_sounds_and_pictures_that_could_write_show_what_they_draw(place, capsys):
+    small = ["model.network.layers=2", "model.network.stacks=1", "model.network.width=4", "model.network.skip=4"]
+    words = ["device=cpu", "data.cache=cache", "steps=2", "preview.every=2", "preview.n=2", "batch_size=4",
+             "preview.tensorboard=false"]  # fmt: skip
+    tones = ["data=tones", "data.count=24", "data.seconds=0.032"]
+    assert run("train", "model=wavenet", *small, *tones, *words, "name=waves") == 0
+    assert Path("outputs/waves/samples/step-00000002.png").exists()
+    capsys.readouterr()
+    assert run("chat", "ckpt=outputs/waves") == 2
+    assert "ckpt: model 'wavenet' writes no text." in capsys.readouterr().err
+
+
+def test_figures_that_a_model_cannot_have_are_refused_in_one_line(sums, running, capsys):
+    for name, metric, said in (
+        (sums, "translation", "metrics: translation needs a model that makes text of text (seq2seq). Leave it out."),
+        (running, "sums", "metrics: sums needs a model that writes sums (data=sums). Leave it out."),
+    ):
+        assert run("evaluate", f"ckpt={name}", f"metrics=[{metric}]") == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_language_model_of_pairs_wants_no_source(answering, monkeypatch, capsys):
+    words = ["data=pairs", "data.root=pairs.tsv", "data.length=24", "data.source_length=24", "steps=2", "batch_size=16",
+             "data.vocabulary=characters", "preview.every=2", "preview.n=2", "name=alone"]  # fmt: skip
+    assert run("train", *LANGUAGE, *words) == 0
+    assert "wanted" not in Path("outputs/alone/samples/step-00000002.txt").read_text()
+    assert run("sample", "ckpt=outputs/alone", "n=2") == 0
+    assert run("sample", "ckpt=outputs/alone", "source=ab") == 2
+    assert "source: this model makes text of nothing." in capsys.readouterr().err
+
+
+def test_characters_that_windows_cut_are_counted_once(place):
+    Path("wide.txt").write_text("数字を読む。" * 400, encoding="utf-8")
+    words = ["data=text_file", "data.root=wide.txt", "data.length=32", "data.vocabulary=bytes", "steps=1",
+             "batch_size=4", "preview.every=0", "name=wide"]  # fmt: skip
+    assert run("train", *LANGUAGE, *words) == 0
+    assert run("evaluate", "ckpt=outputs/wide", "output=of_wide") == 0
+    figures = json.loads(Path("of_wide/evaluation.json").read_text())["figures"]
+    assert figures["bits_per_character"] == pytest.approx(3 * figures["nats_per_symbol"] / math.log(2), rel=0.01)
+
+
+def test_what_waits_for_the_rest_of_a_character_is_told_at_the_end():
+    told: list[str] = []
+    teller = Teller(RUNNING, told.append)
+    for byte in "aé".encode()[:-1]:
+        teller(torch.tensor([byte]))
+    assert told == ["a"]
+    teller.finish()
+    assert told == ["a", "\ufffd"]
+
+
+def test_a_temperature_next_to_nothing_takes_the_likeliest(running):
+    for temperature in ("1e-40", "0"):
+        assert (
+            run("sample", f"ckpt={running}", "length=30", f"temperature={temperature}", f"output=t{temperature}.txt")
+            == 0
+        )
+    assert Path("t1e-40.txt").read_text() == Path("t0.txt").read_text()
+
+
+def test_other_line_ends_are_characters_of_a_line(answering):
+    Path("odd lines.txt").write_text("ab\x0cab\nab\x0cab\n")
+    assert run("translate", f"ckpt={answering}", "samples=odd lines.txt", "output=x.txt") == 2
+    Path("lines.txt").write_bytes(b"ab\r\nab\r\n")
+    assert run("translate", f"ckpt={answering}", "samples=lines.txt", "output=crlf.txt") == 0
+    assert len(Path("crlf.txt").read_text().split("\n")) == 3

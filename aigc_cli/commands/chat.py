@@ -31,6 +31,7 @@ def chat(
     beam: Annotated[int, Ge(1), Le(100)] | None,
     length_penalty: Annotated[float, Ge(0), Le(10)] | None,
     length: Annotated[int, Ge(1), Le(1_000_000)] | None,
+    label: int | str | None,
     device: str,
 ) -> None:
     """Read a line, answer it, until the input ends or /quit is typed."""
@@ -66,22 +67,25 @@ class _Partner:
         from aigc_cli.checkpoints import resolve
         from aigc_cli.checkpoints.restoring import restore
         from aigc_cli.devices import choose
-        from aigc_cli.interfaces import DataSpec
-        from aigc_cli.pictures.choices import sampling_settings
+        from aigc_cli.pictures.choices import choose_labels, sampling_settings
         from aigc_cli.pictures.opening import preset_of
+        from aigc_cli.texts.reading import source_of
         from aigc_cli.texts.writing import OF_WRITING
 
         self.device: torch.device = choose(config["device"], "fp32").torch
         checkpoint = resolve(path)
         self.name = f"{preset_of(checkpoint)}, step {checkpoint.step:,}"
         model = restore(checkpoint, self.device)
-        if not isinstance(model, Writes):
+        if not isinstance(model, Writes) or not model.spec.text:  # type: ignore[attr-defined]
             raise ConfigError(
                 f"ckpt: model '{preset_of(checkpoint)}' writes no text. Type aigc sample in place of chat."
             )
         self.model: Any = model
-        self.answers = isinstance(self.model.spec.condition, DataSpec)  # else it goes on with what is typed
+        self.source = source_of(model)  # None: it goes on with what is typed
         self.settings = sampling_settings(self.model, preset_of(checkpoint), model.write, typed, supplied=OF_WRITING)
+        label = () if config["label"] is None else (config["label"],)
+        self.labels = choose_labels(label, model.spec, known=model.conditional)
+        self.name += f", {model.spec.class_names[self.labels[0]]}" if self.labels else ""
         self.length, self.seed, self.turn = config["length"], config["seed"], 0
 
     def answer(self, line: str) -> None:
@@ -93,18 +97,19 @@ class _Partner:
 
         spec, model = self.model.spec, self.model
         try:
-            source = stored_sources([line], spec.condition, "you").to(self.device) if self.answers else None
-            prompt = None if self.answers else symbols_of(line, spec, "you").to(self.device)
+            source = stored_sources([line], self.source, "line").to(self.device) if self.source else None
+            prompt = None if self.source else symbols_of(line, spec, "line").to(self.device)
         except ConfigError as error:
             print(f"aigc: {error}", file=sys.stderr)
             return
-        if source is None and model.conditional:
-            source = torch.zeros(1, dtype=torch.int64, device=self.device)
+        if source is None and self.labels:
+            source = torch.tensor(self.labels[:1], device=self.device)
         self.turn += 1
-        generator = torch.Generator(self.device).manual_seed(mix(self.seed, self.turn))
+        generator, teller = torch.Generator(self.device).manual_seed(mix(self.seed, self.turn)), Teller(spec, _show)
         with torch.no_grad():
             model.write(1, source, generator=generator, prompt=prompt, length=self.length or usual_length(spec),
-                        tell=Teller(spec, _show), **self.settings)  # fmt: skip
+                        tell=teller, **self.settings)  # fmt: skip
+        teller.finish()
         print(flush=True)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
     from aigc_cli.evaluating.of_text import TextEvaluator
 
 FEW = 100  # real pictures, below which figures say little
-NEEDS = {"likelihood": "bounds it (a vae, ddpm)", "restoration": "reconstructs or transforms (autoencoders)"}
+NEEDS = {
+    "likelihood": "bounds it (a vae, ddpm)", "restoration": "reconstructs or transforms (autoencoders)",
+    "translation": "makes text of text (seq2seq)", "perplexity": "foresees text (lstm, transformer)",
+    "sums": "writes sums (data=sums)", "novelty": "writes short texts (data=sums, reviews)",
+}  # fmt: skip
 
 
 def evaluate(
@@ -105,9 +110,10 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
             with chosen.autocast():
                 samples = _drawn(model, config, asked, device, settings)
             figures, n = evaluator.of_samples(samples, asked), len(samples)
-        figures.values |= evaluator.of_model(model, settings)
+        with chosen.autocast() if "translation" in evaluator.wishes.metrics else nullcontext():
+            figures.values |= evaluator.of_model(model, settings)
     folder, of_run = _home(checkpoint.path)
-    drawing = {"precision": chosen.precision} if n else {}
+    drawing = {"precision": chosen.precision} if n or "translation" in evaluator.wishes.metrics else {}
     weights = checkpoint.path / "model.safetensors" if checkpoint.path.is_dir() else checkpoint.path
     about = {"ckpt": str(config["ckpt"]), "of": file_digest(weights), "step": checkpoint.step, **drawing, **typed}
     _tell(config, evaluator, figures, f"{name}, step {checkpoint.step:,}", about, folder, n, began)

@@ -90,9 +90,12 @@ class Autoregressive(Model):
 
     @torch.no_grad()
     def score(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        """Return the negative log likelihood of each sample's symbols, of a piece up to its end, in nats: (B,)."""
+        """Return the negative log likelihood of each sample's symbols, of a piece up to its end, in nats: (B,).
+
+        Of those from `carry` on: what comes before is not learnt.
+        """
         symbols, among = self._counted(x, condition)
-        nats = self._nats(symbols, self._labels(condition))
+        nats = self._nats(symbols, self._labels(condition), self.carry)
         return (nats if among is None else nats.masked_fill(~among, 0.0)).sum(1)
 
     @torch.no_grad()

@@ -51,6 +51,7 @@ def draw(
     if top_k is not None and top_k < logits.shape[1]:
         least = logits.topk(top_k, dim=1).values[:, -1:]
         logits = logits.masked_fill(logits < least, -math.inf)
+    logits = logits - logits.amax(1, keepdim=True)  # the likeliest stays 0, however small the temperature
     chances = (logits / temperature).softmax(1)
     if top_p is not None and top_p < 1:
         chances = nucleus(chances, top_p)

@@ -7,20 +7,19 @@ from typing import Any
 import torch
 
 from aigc_cli.data.pack import Pack
-from aigc_cli.interfaces import DataSpec
 from aigc_cli.pictures.held_out import some_of
 from aigc_cli.pictures.previews import progress
 from aigc_cli.randomness import mix
-from aigc_cli.texts.reading import texts_of, usual_length
+from aigc_cli.texts.reading import source_of, texts_of, usual_length
 
 
 def written(model: Any, pack: Pack, n: int, *, seed: int, device: torch.device) -> list[str]:
     """Return n texts, each a few lines: of labels in turn, or under the source that each was made of."""
     spec, condition, told = pack.spec, None, [""] * n
-    if isinstance(spec.condition, DataSpec):
+    if source := source_of(model):
         wanted, condition = some_of(pack, n, seed=seed)
         assert condition is not None, "pairs have sources"
-        pairs = zip(texts_of(condition, spec.condition), texts_of(wanted, spec), strict=True)
+        pairs = zip(texts_of(condition, source), texts_of(wanted, spec), strict=True)
         told = [f"{source}\n  wanted: {aim}\n  made:   " for source, aim in pairs]
         condition = condition.to(device)
     elif model.conditional:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from aigc_cli.abilities import Transforms
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import DataSpec
 from aigc_cli.texts.vocabulary import Characters, UnknownSymbols, Vocabulary, vocabulary_of
@@ -30,6 +32,11 @@ def usual_length(spec: DataSpec) -> int | None:
     return PASSAGE if spec.text is not None and spec.text.end is None else None
 
 
+def source_of(model: Any) -> DataSpec | None:
+    """Return the spec of the text that a model makes text of; None where it makes it of nothing, or of a label."""
+    return model.source if isinstance(model, Transforms) and model.source.text else None
+
+
 def texts_of(symbols: Tensor, spec: DataSpec) -> list[str]:
     """Return the texts of stored symbols (N, T), each up to its first end symbol."""
     words = vocabulary(spec)
@@ -46,7 +53,7 @@ def symbols_of(text: str, spec: DataSpec, setting: str) -> Tensor:
         named = safe("".join(known[:MOST_NAMED])).replace("\n", "\\n")
         more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
         raise ConfigError(f"{setting}: the model knows no {unknown.characters!r}, its {len(known)} characters are "
-                          f"{named!r}{more}. Type {setting}= of these.") from None  # fmt: skip
+                          f"{named!r}{more}. Leave it out.") from None  # fmt: skip
 
 
 def stored_sources(texts: list[str], spec: DataSpec, setting: str) -> Tensor:
@@ -90,5 +97,10 @@ class Teller:
         self.waiting.append(symbol)
         text = self.words.decode(self.waiting)
         if not text.endswith(UNREADABLE) or len(self.waiting) > 8:  # bytes of one character are at most 4
-            self.show(safe(text))
-            self.waiting.clear()
+            self.finish()
+
+    def finish(self) -> None:
+        """Hand on what waits, whole or not."""
+        if self.waiting:
+            self.show(safe(self.words.decode(self.waiting)))
+        self.waiting.clear()

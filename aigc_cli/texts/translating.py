@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
+from aigc_cli.devices import explaining_memory
 from aigc_cli.errors import ConfigError
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import DataSpec
@@ -33,7 +34,7 @@ def translate_lines(opened: Opened, config: Mapping[str, Any]) -> None:
     made = [""] * len(lines)
     generator = torch.Generator(opened.device).manual_seed(config["seed"])
     filled = [number for number, line in enumerate(lines) if line]
-    with torch.no_grad():
+    with torch.no_grad(), explaining_memory(opened.device, config["batch_size"]):
         for start in tqdm(range(0, len(filled), config["batch_size"]), leave=False, disable=None, dynamic_ncols=True):
             part = given[start : start + config["batch_size"]].to(opened.device)
             texts = texts_of(opened.model.transform(part, generator=generator), opened.model.spec)
@@ -49,12 +50,12 @@ def _lines(source: Path) -> list[str]:
     if not source.is_file():
         raise ConfigError(f"samples: given {source}, allowed: a text file, of which each line is turned into another.")
     try:
-        lines = source.read_text(encoding="utf-8-sig").splitlines()
+        lines = source.read_text(encoding="utf-8-sig").split("\n")  # as pairs are read: no other character ends a line
     except UnicodeDecodeError as error:
         raise ConfigError(f"samples: {source} is not UTF-8 at byte {error.start:,}. Save it as UTF-8.") from None
     if not any(map(str.strip, lines)):
         raise ConfigError(f"samples: {source} holds no lines. Type a file that does.")
-    return [line.strip() for line in lines]
+    return [line.strip() for line in (lines[:-1] if not lines[-1] else lines)]
 
 
 def _stored(lines: list[str], spec: DataSpec) -> torch.Tensor:

@@ -20,7 +20,7 @@ from aigc_cli.pictures.placing import put_in_place
 from aigc_cli.pictures.request import Request
 from aigc_cli.randomness import mix
 from aigc_cli.texts.pages import PAGES, Passage
-from aigc_cli.texts.reading import Teller, safe, stored_sources, symbols_of, texts_of, usual_length
+from aigc_cli.texts.reading import Teller, safe, source_of, stored_sources, symbols_of, texts_of, usual_length
 
 PIECES, MOMENTS = 10, 9  # texts where n is not typed and they are short; of a walk, where frames is not
 OF_WRITING = ("generator", "prompt", "length", "tell")  # parameters that are no settings of a model's own
@@ -91,6 +91,7 @@ class Writer:
             if teller is None:
                 print("\n".join(self._told(passage) for passage in drawn), flush=True)
             else:
+                teller.finish()
                 print(flush=True)
             passages += drawn
         return passages
@@ -148,8 +149,8 @@ class Writer:
         return turn * max(1, PIECES // turn) if short else turn
 
     def _sources(self) -> Tensor | None:
-        source, given = self.request.source, self.spec.condition
-        if not isinstance(given, DataSpec):
+        source, given = self.request.source, source_of(self.model)
+        if given is None:
             if source is not None:
                 raise ConfigError("source: this model makes text of nothing. Type prompt= for its beginning, or leave "
                                   "source out.")  # fmt: skip
