@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aigc_cli.manual_of_pictures import OF_PICTURES
-from aigc_cli.manual_of_text import CHAT
+from aigc_cli.manual_of_text import CHAT, TRANSLATE
 
 AIGC = """\
 aigc: train generative models from the shell.
@@ -96,7 +96,7 @@ often used:
   start=PICTURE strength=0.6 diffusion: begin with a picture under so much noise
   mask=PICTURE               with start: white is painted anew, the rest is kept exactly; resample=5 (not with
                              dpm_solver) fits it in better
-  temperature=0.9  top_k=50  autoregressive: safer or bolder; choose among the likeliest only; of text top_p=0.9
+  temperature=0.9  top_k=50  autoregressive: safer or bolder; choose among the likeliest only; top_p=0.9
   prompt="O " length=500     text: its beginning, and how many symbols more; told as it is written
   source="A dog."  beam=4    text of text: what is to be translated or answered
   format=png                 png, jpeg, webp; of walks webp, gif; of sounds wav, flac: files, and a sheet;
@@ -177,36 +177,19 @@ it.
 often used:
   n=10000                    samples; figures of different n do not compare
   metrics=[frechet,labels]   of frechet, kernel, precision_recall, density_coverage, inception_score, labels,
-                             sliced_wasserstein, likelihood, memorisation, restoration, pitch; all that apply if
-                             left out
+                             sliced_wasserstein, likelihood, memorisation, restoration, pitch; of text perplexity,
+                             sums, novelty, translation; all that apply if left out
   features=classifier        classifier (trained once on the data's labels), inception, pixels
   weights=PATH               the Inception network's weights, where there is no network
   split=test                 data to compare with: test, train
   steps=50  guidance=2       diffusion: as of aigc sample
+  top_k=50  top_p=0.9        autoregressive, with temperature=0.9; beam=4 of text of text: as of aigc sample
   precision=bf16             draws faster, as of aigc sample
   data.root=PATH             where the data lie now
 
 examples:
   aigc evaluate ckpt=outputs/gan-glyphs n=1000
   aigc evaluate samples=pictures data=image_folder data.root=photos features=pixels
-"""
-    + FLAGS
-)
-
-TRANSLATE = (
-    """\
-usage: aigc translate ckpt=PATH samples=PATH [key=value ...]
-
-Turn every picture of a folder into another by a model that learnt it from pairs (model=pix2pix), under the same names,
-or every line of a text file (model=seq2seq).
-
-often used:
-  output=PATH                the folder, or file, to write to
-  seed=0  batch_size=64      of the noise in pix2pix' dropout; pictures or lines at once
-
-examples:
-  aigc train model=pix2pix data=picture_pairs data.root=pairs data.size=256
-  aigc translate ckpt=outputs/pix2pix-picture_pairs samples=drawings
 """
     + FLAGS
 )
@@ -243,7 +226,7 @@ MANUAL = {
     "sample": SAMPLE,
     "evaluate": EVALUATE,
     **{verb: text + FLAGS for verb, text in OF_PICTURES.items()},
-    "translate": TRANSLATE,
+    "translate": TRANSLATE + FLAGS,
     "stylize": STYLIZE,
     "chat": CHAT + FLAGS,
     "data": DATA,

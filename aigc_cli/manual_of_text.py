@@ -1,4 +1,4 @@
-"""The help texts of what is for text alone."""
+"""The help texts of what is for text alone, or is of lines as well as of pictures."""
 
 from __future__ import annotations
 
@@ -17,4 +17,19 @@ often used:
 examples:
   aigc chat ckpt=outputs/seq2seq-pairs
   echo "How are you?" | aigc chat ckpt=outputs/seq2seq-pairs
+"""
+
+TRANSLATE = """\
+usage: aigc translate ckpt=PATH samples=PATH [key=value ...]
+
+Turn every picture of a folder into another by a model that learnt it from pairs (model=pix2pix), under the same names,
+or every line of a text file (model=seq2seq).
+
+often used:
+  output=PATH                the folder, or file, to write to
+  seed=0  batch_size=64      of the noise in pix2pix' dropout; pictures or lines at once
+
+examples:
+  aigc train model=pix2pix data=picture_pairs data.root=pairs data.size=256
+  aigc translate ckpt=outputs/pix2pix-picture_pairs samples=drawings
 """

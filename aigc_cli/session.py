@@ -23,7 +23,7 @@ from aigc_cli.errors import ConfigError, TrainingError
 from aigc_cli.guard import Guard, remedies, unaided
 from aigc_cli.interfaces import Model
 from aigc_cli.loop import Loop
-from aigc_cli.pictures.rows import verb_of
+from aigc_cli.next_step import use_of
 from aigc_cli.previewing import Previews
 from aigc_cli.recorder import Recorder, open_board
 from aigc_cli.runs import Run
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from aigc_cli.composing.compose import Composed
     from aigc_cli.evaluating.during import Evaluation
     from aigc_cli.evaluating.evaluation import Evaluator
+    from aigc_cli.evaluating.of_text import TextEvaluator
 
 Config = Mapping[str, Any]
-OBJECTIVE_SAMPLES = 256
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Outcome:
     grid: str | None
     exit_code: int
     total: int  # the steps that were asked for
-    use: str | None  # the verb that shows what was learnt
+    use: str | None  # the verb that shows what was learnt, and settings for it
 
 
 def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
@@ -93,9 +93,11 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
         return _train(loop, run, stop, at_end, config)
 
 
-def _train(loop: Loop, run: Run, stop: StopRequest, at_end: Evaluator | None, config: Config) -> Outcome:
+def _train(
+    loop: Loop, run: Run, stop: StopRequest, at_end: Evaluator | TextEvaluator | None, config: Config
+) -> Outcome:
     run.summarise("running", step=loop.trainer.steps, minutes=loop.minutes)
-    status, figure, said, use = "failed", None, None, verb_of(loop.trainer.model)
+    status, figure, said, use = "failed", None, None, use_of(loop.trainer.model)
     try:
         status = loop.train(stop)
         figure = _objective(loop, at_end, config["objective"]) if status == "finished" and at_end else None
@@ -194,29 +196,22 @@ def _initialise(model: Model, source: checkpoints.Checkpoint, tensors: dict[str,
 
 def _prepared(
     config: Config, pack: Pack, model: Model, device: Device, directory: Path
-) -> tuple[Evaluation | None, Evaluator | None]:
+) -> tuple[Evaluation | None, Evaluator | TextEvaluator | None]:
     """Open what measures during training and what measures the objective at its end, so that it cannot fail there."""
     if not config["evaluate_every"] and not config["objective"]:
         return None, None
-    from aigc_cli.evaluating.applicable import applicable
-    from aigc_cli.evaluating.during import Evaluation, wishes_of
-    from aigc_cli.evaluating.evaluation import Evaluator
-    from aigc_cli.evaluating.measures import MEASURES
+    from aigc_cli.evaluating.during import Evaluation, evaluator_at_end
 
     settings, during, at_end = config["evaluation"], None, None
-    if config["objective"] and MEASURES[config["objective"]].group not in applicable(pack, model):
-        raise ConfigError("objective: this model draws no samples to compare. Type objective=null.")
     if config["objective"]:
-        n = OBJECTIVE_SAMPLES if config["objective"] == "sliced_wasserstein" else settings["n"]
-        wishes = wishes_of(settings, pack, [config["objective"]], min(n, pack.counts["test"]))
-        at_end = Evaluator(pack, wishes, device.torch).prepare()
+        at_end = evaluator_at_end(config["objective"], pack, model, settings, device.torch)
     if config["evaluate_every"]:
         during = Evaluation(pack, model, settings, device.torch, directory, fresh=config["restart"])
     return during, at_end
 
 
-def _objective(loop: Loop, evaluator: Evaluator, name: str) -> float:
-    """Return the figure that sweeps sort by: how far samples are from held-out data."""
+def _objective(loop: Loop, evaluator: Evaluator | TextEvaluator, name: str) -> float:
+    """Return the figure that sweeps sort by."""
     from aigc_cli.evaluating.during import measure
 
     return round(measure(evaluator, loop.trainer)[name], 4)

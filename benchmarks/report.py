@@ -15,6 +15,13 @@ ZOO_BEGIN, ZOO_END = "<!-- zoo: written by `python -m benchmarks.report` -->", "
 BEGIN, END = "<!-- results: written by `python -m benchmarks.report` -->", "<!-- end of results -->"
 
 
+COLUMNS = {  # figures of trained models, and what they are called in a table
+    "frechet": "Fréchet", "precision": "precision", "recall": "recall", "agreement": "label", "heard": "heard",
+    "nats_per_symbol": "nats a symbol", "bits_per_character": "bits a character", "correct": "right sums",
+    "bleu": "BLEU", "chrf": "chrF",
+}  # fmt: skip
+
+
 def main() -> None:
     """Write the tables between the markers."""
     before, _, rest = README.read_text().partition(BEGIN)
@@ -81,17 +88,12 @@ def section(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def table(result: Mapping[str, Any]) -> Iterator[str]:
-    """List the trained models of one result and their figures."""
-    yield from (
-        f"### {result['name']}",
-        "",
-        "| recipe | command | steps | CPU minutes | Fréchet | precision | recall | label |",
-    )
-    yield "|---|---|---|---|---|---|---|---|"
+    """List the trained models of one result and the figures that any of them has."""
+    shown = {name: title for name, title in COLUMNS.items() if any(name in each for each in result["rows"])}
+    titles = ("recipe", "command", "steps", "CPU minutes", *shown.values())
+    yield from (f"### {result['name']}", "", "| " + " | ".join(titles) + " |", "|---" * len(titles) + "|")
     for each in result["rows"]:
-        figures = [
-            number(each[name]) if name in each else "-" for name in ("frechet", "precision", "recall", "agreement")
-        ]
+        figures = [number(each[name]) if name in each else "-" for name in shown]
         cells = (each["recipe"], f"`{each['command']}`", f"{each['steps']:,}", number(each["cpu_minutes"]), *figures)
         yield "| " + " | ".join(cells) + " |"
 

@@ -70,7 +70,7 @@ def test_python_dash_m_and_version():
         (
             ["trian"],
             "aigc: trian: no such verb. Did you mean 'train'? Verbs: train, sample, evaluate, reconstruct, "
-            "encode, anomaly, denoise, upscale, translate, stylize, data, list, show, completion.",
+            "encode, anomaly, denoise, upscale, translate, stylize, chat, data, list, show, completion.",
         ),
         (["model=vae"], "aigc: model=vae: a verb comes first, such as `aigc train model=vae`."),
         (["list", "modles"], "aigc: list: no 'modles'. Did you mean 'models'?"),

@@ -6,15 +6,22 @@ import hashlib
 import json
 import pickle
 import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
 
 from aigc_cli import checkpoints
+from aigc_cli.checkpoints import Checkpoint
 from aigc_cli.checkpoints.reading import FORMAT, MANIFEST, STATE, WEIGHTS
-from aigc_cli.errors import CheckpointError
+from aigc_cli.checkpoints.restoring import read_spec
+from aigc_cli.errors import CheckpointError, ConfigError
+from aigc_cli.interfaces import Classes, DataSpec, Text
+from aigc_cli.texts.reading import vocabulary
+from aigc_cli.texts.vocabulary import _opened
 from tests.toy_checkpoints import META, rewrite_manifest, save
 
 
@@ -147,3 +154,90 @@ def test_a_missing_file_is_named(tmp_path, name):
     (path / name).unlink()
     with pytest.raises(CheckpointError, match=f"{name} is missing"):
         checkpoints.resolve(path).state()
+
+
+# What a spec says of text -------------------------------------------------------------------------------------------
+
+
+def tokenizer(vocab: dict[str, int], **changes: Any) -> str:
+    """Return the JSON of a tokenizer of words, as the tokenizers library writes it."""
+    model = {"type": "WordLevel", "vocab": vocab, "unk_token": "a"}
+    parts = ("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder")
+    return json.dumps({"version": "1.0", "added_tokens": [], **dict.fromkeys(parts), "model": model, **changes})
+
+
+LETTERS = ("a", "b", "c")
+WORDS = tokenizer({"a": 0, "b": 1})
+SPECS = {
+    "running": DataSpec("text", (7,), 3, text=Text(LETTERS)),
+    "pieces": DataSpec("text", (7,), 4, Classes(("one", "other")), text=Text(LETTERS, end=3)),
+    "bytes": DataSpec("text", (7,), 257, text=Text(end=256)),
+    "words": DataSpec("text", (7,), 3, text=Text(tokenizer=WORDS, end=2)),
+    "gaps": DataSpec("text", (7,), 11, text=Text(tokenizer=tokenizer({"a": 0, "b": 9}), end=10)),
+    "large": DataSpec("text", (7,), 119_548, text=Text(
+        tokenizer=tokenizer({"a": 0} | {f"w{number}": number for number in range(1, 119_547)}), end=119_547)),
+    "pairs": DataSpec("text", (7,), 4, DataSpec("text", (5,), 3, text=Text(tokenizer=WORDS, end=2)),
+                      text=Text(LETTERS, end=3)),
+}  # fmt: skip
+
+
+def spec_of(plain: object) -> DataSpec:
+    return read_spec(Checkpoint(Path("stranger"), 1, {"spec": plain}))
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_spec_of_text_is_read_as_it_was_written(name):
+    assert spec_of(json.loads(json.dumps(SPECS[name].to_dict()))) == SPECS[name]
+
+
+HOSTILE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [  # of a spec, and of its text
+    *(("pieces", {}, {"end": end}) for end in ("x", [1], 9999, -5, 2, 4, 3.0, True, None, {})),
+    *(("running", {}, {"symbols": symbols}) for symbols in (
+        ["ab", "c", "d"], ["1"], [1, 2, 3], [["a"], ["b"], ["c"]], "ab", ["a", "a", "b"], [""] * 3, 5, None, [], {})),
+    *(("words", {}, {"tokenizer": each}) for each in (
+        "{}", "", 5, ["a"], None, "[" * 5000, "x", '{"model": {}}', '{"model": {"type": "\\u001b[31m\\n"}}', "\ud800",
+        tokenizer({}), tokenizer({"a": 0}), tokenizer({"a": 0, "b": 2}), tokenizer({"a": 0, "b": 2**32 - 1}),
+        tokenizer({"a": -1, "b": 1}), tokenizer({"a": 0, "b": 1}, padding=5))),
+    ("words", {"levels": 1 << 21}, {"tokenizer": tokenizer({"a": 0, "b": (1 << 21) - 2}), "end": (1 << 21) - 1}),
+    ("words", {"levels": 2}, {}), ("words", {}, {"symbols": ["a", "b"]}), ("bytes", {"levels": 13}, {"end": 12}),
+    ("bytes", {"levels": 13}, {"end": None}), ("running", {"shape": [2, 7]}, {}), ("running", {"shape": []}, {}),
+    ("running", {"kind": "image", "shape": [1, 7, 7]}, {}),
+    *(("running", {"text": text}, {}) for text in (None, 5, [], ["a"], "text", {"symbols": ["a", "b", "c"]})),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("within", [False, True], ids=["alone", "source"])
+@pytest.mark.parametrize("case", range(len(HOSTILE)))
+def test_a_hostile_spec_of_text_is_one_line(case, within):
+    name, of_spec, of_text = HOSTILE[case]
+    plain = SPECS[name].to_dict()
+    plain = {**plain, "text": {**plain["text"], **of_text}, **of_spec}
+    with pytest.raises(CheckpointError, match=r"^stranger: (its spec describes no data|the vocabulary of its)") as told:
+        spec_of({**SPECS["pieces"].to_dict(), "classes": None, "source": plain} if within else plain)
+    assert str(told.value).isprintable()
+    assert len(str(told.value)) < 400
+
+
+@pytest.mark.parametrize("depth", [2, 100, sys.getrecursionlimit()])
+def test_a_source_of_a_source_is_one_line(depth):
+    plain: dict[str, Any] = SPECS["running"].to_dict()
+    for _ in range(depth):
+        plain = {**SPECS["running"].to_dict(), "source": plain}
+    with pytest.raises(CheckpointError, match="describes no data"):
+        read_spec(Checkpoint(Path("stranger"), 1, {"spec": plain}))
+
+
+def test_a_strangers_tokenizer_fills_no_memory():
+    filled = {"strategy": {"Fixed": 1 << 44}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0,
+              "pad_type_id": 0, "pad_token": "a"}  # fmt: skip
+    text = Text(tokenizer=tokenizer({"a": 0, "b": 1}, padding=filled), end=2)
+    spec = spec_of(DataSpec("text", (7,), 3, text=text).to_dict())
+    assert vocabulary(spec).encode("b").tolist() == [1]
+
+
+def test_without_the_tokenizers_library_the_way_out_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    _opened.cache_clear()
+    with pytest.raises(ConfigError, match=r"pip install 'aigc\[text\]'"):
+        spec_of(SPECS["words"].to_dict())
+    assert spec_of(SPECS["running"].to_dict()) == SPECS["running"]

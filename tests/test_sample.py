@@ -290,7 +290,7 @@ PLAIN = {
     "frames=1": "frames: given 1",
     "format=bmp": "format: given 'bmp' (text), allowed: png, jpeg, webp, gif",
     "format=gif": "Type interpolate=true for an animation",
-    "interpolate=true format=png": "format: given png, allowed: webp, gif (a walk is an animation)",
+    "interpolate=true format=png": "allowed: webp, gif, txt, jsonl, html (a walk is an animation, or texts)",
     "interpolate=true output=a.png": "output: given a.png, allowed: a folder or a name that ends in .webp, .gif",
     "output=a.bmp": "output: given a.bmp, allowed: a folder or a name that ends in .png",
     "output=a.png format=webp": "format: given webp, but output=a.png says png",

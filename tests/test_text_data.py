@@ -19,6 +19,8 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from aigc_cli.checkpoints import Checkpoint
+from aigc_cli.checkpoints.restoring import read_spec
 from aigc_cli.cli import main
 from aigc_cli.composing.compose import compose
 from aigc_cli.data import tensor_data, text_reading
@@ -637,12 +639,57 @@ def test_a_ready_made_vocabulary_reads_the_sources(tmp_path):
     assert sorted(rows.tolist()) == [[4, 5, 6, 8, 8, 8], [4, 7, 8, 8, 8, 8]]
     assert pack.about["source"]["levels"] == len(symbols) + 1
     assert set(pack.about["text"]["symbols"]) == set("guten Morgengute Nacht"), "of the targets alone"
-    for text, said in (("{", "is no tokenizer"), ('{"model": 1}', "is no tokenizer")):
-        written(tmp_path / "bert" / "tokenizer.json", text)
-        with pytest.raises(DataError, match=f"data.source_vocabulary: .* {said} .*or null"):
-            opened("pairs", tmp_path, root=root, source_vocabulary=tmp_path / "bert")
     with pytest.raises(DataError, match=r"data.source_vocabulary: no tokenizer.json in"):
         opened("pairs", tmp_path, root=root, source_vocabulary=tmp_path)
+
+
+def words_json(vocab: dict[str, int], **changes: Any) -> str:
+    """Return the JSON of a tokenizer of words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    made = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    return json.dumps({**json.loads(made.to_str()), **changes})
+
+
+KNOWN = {"[UNK]": 0, "good": 1, "morning": 2, "night": 3}
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("{", r"the tokenizers library cannot read it: EOF while"), ("", "cannot read it"), ("[" * 9999, "cannot read it"),
+    (b"\xff\xfe", "it is not UTF-8"), ('{"model": 1}', "cannot read it"), ('{"model": {}}', "cannot read it: data did"),
+    (words_json({}), "its ids take 1 symbols, the end included, allowed: 2 to 1,048,576"),
+    (words_json({**KNOWN, "far": 1 << 20}), "its ids take 1,048,578 symbols, .*, allowed: 2 to 1,048,576"),
+    (words_json({"good": 0, "morning": 1}), r"cannot read a text by this vocabulary: .*Missing \[UNK\]"),
+    ('{"model": {"type": "\\u001b[31m\\n"}}', "cannot read it"),
+    (words_json(KNOWN, version="x" * ((1 << 24) + 1)), "its JSON has 16,777,.* characters, allowed: 16,777,216"),
+])  # fmt: skip
+def test_a_tokenizer_that_cannot_be_used_is_one_line_and_leaves_nothing(tmp_path, text, said):
+    written(tmp_path / "bert" / "tokenizer.json", text)
+    root = written(tmp_path / "p.tsv", table([("good morning", "guten Morgen"), ("good night", "gute Nacht")]))
+    with pytest.raises(
+        DataError, match=f"data.source_vocabulary: '.*' is no tokenizer of use: .*{said}.* Type .*or null"
+    ) as found:
+        opened("pairs", tmp_path, root=root, source_vocabulary=tmp_path / "bert")
+    assert str(found.value).isprintable()
+    assert all(entry.name.startswith(".lock-") for entry in (tmp_path / "cache").iterdir())
+
+
+def test_the_ids_of_a_tokenizer_may_have_gaps_and_be_many(tmp_path):
+    written(tmp_path / "gaps" / "tokenizer.json", words_json({**KNOWN, "night": 119_546}))
+    root = written(tmp_path / "p.tsv", table([("good morning", "guten Morgen"), ("good night", "gute Nacht")]))
+    pack = opened("pairs", tmp_path, root=root, source_vocabulary=tmp_path / "gaps", source_length=3)
+    assert (pack.about["source"]["levels"], pack.about["source"]["text"]["end"]) == (119_548, 119_547)
+    rows = np.concatenate([pack.split(split)[1] for split in ("train", "test")])  # type: ignore[arg-type]
+    assert sorted(rows.tolist()) == [[1, 2, 119_547], [1, 119_546, 119_547]]
+    assert sorted(sources(pack, "train") + sources(pack, "test")) == ["good morning", "good night"]
+    spec = read_spec(Checkpoint(tmp_path, 1, {"spec": json.loads(json.dumps(pack.spec.to_dict()))}))
+    assert spec == pack.spec, "what was trained on can be opened"
+
+
+def test_byte_pairs_take_text_that_is_no_unicode():
+    words = learn("bpe", 300, [("train", "some text")], total=9, ends=False)
+    assert words.decode(words.encode("a\ud800b").tolist()) == "a\ufffd\ufffd\ufffdb"
 
 
 @needs_real
@@ -668,6 +715,10 @@ FAULTS: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "rather short": (LONG[:2000], {}, r"has 1,800 symbols to train on and 200 held out .*Type data.length=128, or"),
     "picture": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(99), {}, r"is no text: byte 8 is zero"),
     "utf-16": (LONG.encode("utf-16"), {}, r"is of 16 bits a character. Type data.encoding=utf-16"),
+    "utf-16, unmarked": (LONG.encode("utf-16-be"), {}, r"is of 16 bits a character, .* Type data.encoding=utf-16-be"),
+    "utf-16 without its mark": (LONG.encode("utf-16-le"), {"encoding": "utf-16"},
+                                r"is not UTF-16: UTF-16 stream does not start with BOM. Type data.encoding=utf-16-le"),
+    "utf-8 as utf-16": (LONG.encode(), {"encoding": "utf-16"}, r"is not UTF-16: .* Type data.encoding=utf-8,"),
     "not utf-16": (LONG.encode() + b"\xd8\xd8", {"encoding": "utf-16-be"}, r"is not UTF-16-BE: byte 4,400"),
     "unknown encoding": (LONG, {"encoding": "utf8s"},
                          r"data.encoding: no 'utf8s' among the encodings. Did you mean 'utf-8'"),
@@ -690,6 +741,19 @@ def test_a_fault_within_the_learning_of_a_vocabulary_is_told_as_well(tmp_path, k
     root = written(tmp_path / "t.txt", LONG.encode() * 100 + b"\xff" + LONG.encode() * 100)
     with pytest.raises(DataError, match=r"is not UTF-8: byte 440,000 is 0xFF"):
         opened("text_file", tmp_path, root=root, vocabulary=kind)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_text_without_a_mark_is_told_whatever_it_holds(tmp_path, encoding):
+    for number, data in enumerate((b"\xe4", "für\n".encode("latin-1") * 9, bytes(range(1, 256)), b"\0" * 64)):
+        with pytest.raises(Rejected, match="is not UTF"):
+            list(blocks(written(tmp_path / f"{number}.txt", data), encoding))
+
+
+def test_utf_16_is_not_advised_where_there_is_no_sign_of_it(tmp_path):
+    with pytest.raises(Rejected) as found:
+        list(blocks(written(tmp_path / "t.txt", LONG.encode() + b"\xfc"), "utf-8-sig"))
+    assert "utf-16" not in str(found.value)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))

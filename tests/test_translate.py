@@ -75,7 +75,7 @@ MISTAKES = {
     "no ckpt": (["samples=pairs/a"], "ckpt: "),
     "nowhere": (["ckpt=outputs/pairs", "samples=nowhere"], "samples: no folder 'nowhere'"),
     "onto itself": (["ckpt=outputs/pairs", "samples=pairs/a", "output=pairs/a"], "is the folder that is read"),
-    "of another verb": (["ckpt=outputs/plain", "samples=pairs/a"], "model 'gan' does not translate pictures"),
+    "of another verb": (["ckpt=outputs/plain", "samples=pairs/a"], "model 'gan' does not translate."),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from aigc_cli.checkpoints import Checkpoint, fit
 from aigc_cli.config import bind
-from aigc_cli.errors import CheckpointError, ConfigError
+from aigc_cli.errors import CheckpointError, ConfigError, DataError
 from aigc_cli.interfaces import DataSpec, Model
 from aigc_cli.sounds.windows import hop_of
+from aigc_cli.texts.reading import vocabulary
+from aigc_cli.texts.vocabulary import LARGEST
 
 LARGEST_SAMPLE = 1 << 26  # values of one sample: a picture of 4,700 x 4,700
 SMALL = 1 << 28  # bytes that any model may take, buffers that are not stored included
@@ -43,19 +46,39 @@ def read_spec(checkpoint: Checkpoint) -> DataSpec:
     plain = checkpoint.meta.get("spec")
     try:
         spec = DataSpec.from_dict(plain)  # type: ignore[arg-type]
-        if _sound(spec) and (not isinstance(spec.condition, DataSpec) or _sound(spec.condition)):
+        source = spec.condition
+        if _sound(spec) and (not isinstance(source, DataSpec) or (source.condition is None and _sound(source))):
             return spec
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except DataError as error:
+        raise CheckpointError(f"{checkpoint.path}: the vocabulary of its text is of no use: {error}") from None
+    except ConfigError:  # which says how to get the tokenizers library
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         pass
-    raise CheckpointError(f"{checkpoint.path}: its spec describes no data that aigc knows: {str(plain)[:200]}")
+    raise CheckpointError(f"{checkpoint.path}: its spec describes no data that aigc knows: {reprlib.repr(plain)[:200]}")
 
 
 def _sound(spec: DataSpec) -> bool:
     """Tell whether a spec describes data of a size that a model can have."""
-    sizes = all(type(size) is int and size > 0 for size in (*spec.shape, spec.levels)) and spec.levels <= 1 << 16
+    most = LARGEST if spec.kind == "text" else 1 << 16
+    sizes = all(type(size) is int and size > 0 for size in (*spec.shape, spec.levels)) and spec.levels <= most
     named = all(isinstance(name, str) for name in spec.class_names) and spec.kind in ("image", "audio", "text")
     flat = spec.kind == "image" and len(spec.shape) != 3
-    return sizes and named and not flat and _sounds(spec) and 0 < math.prod(spec.shape) <= LARGEST_SAMPLE
+    sensible = sizes and named and not flat and 0 < math.prod(spec.shape) <= LARGEST_SAMPLE
+    return sensible and _sounds(spec) and _texts(spec)
+
+
+def _texts(spec: DataSpec) -> bool:
+    """Tell whether what a spec says of text goes with its shape and levels; DataError where no vocabulary opens."""
+    text = spec.text
+    if spec.kind != "text" or text is None:
+        return (text is None) == (spec.kind != "text")
+    letters = all(isinstance(each, str) and len(each) == 1 for each in text.symbols)
+    typed = letters and isinstance(text.tokenizer, str) and (text.end is None or type(text.end) is int)
+    if not typed or len(spec.shape) != 1 or (text.symbols and text.tokenizer):
+        return False
+    words = vocabulary(spec)
+    return len(set(text.symbols)) == len(text.symbols) and (words.size, words.end) == (spec.levels, text.end)
 
 
 def _sounds(spec: DataSpec) -> bool:

@@ -100,7 +100,8 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
     name = preset_of(checkpoint)
     with explaining_memory(device, config["batch_size"]):
         model = restore(checkpoint, device)
-        drawing = type(model).sample if isinstance(model, Samples) else getattr(type(model), "transform", None)
+        draws = "transform" if model.spec.text and not isinstance(model, Samples) else "sample"
+        drawing = getattr(type(model), draws, None)
         settings = sampling_settings(model, name, drawing, typed) if drawing else {}
         pack = data_of(checkpoint.meta["config"], config["data"], model.spec)
         evaluator = evaluator_of(pack, _wishes(config, pack, model), device).prepare()

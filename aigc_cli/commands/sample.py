@@ -46,7 +46,7 @@ def sample(
     strength: Annotated[float, Gt(0), Le(1)] | None,
     resample: Annotated[int, Ge(1), Le(100)] | None,
     interpolate: bool,
-    frames: Annotated[int, Ge(2), Le(1000)],
+    frames: Annotated[int, Ge(2), Le(1000)] | None,
     manifold: bool,
     output: str | None,
     device: str,

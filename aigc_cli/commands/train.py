@@ -6,14 +6,14 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from annotated_types import Ge, Gt, Le, Len, Lt
 
 from aigc_cli.config import check
 from aigc_cli.data.pack import open_data
 from aigc_cli.errors import ConfigError
-from aigc_cli.evaluating.measures import Figure, Group, Look
+from aigc_cli.evaluating.measures import MEASURES, Figure, Group, Look
 from aigc_cli.runs import RUN_ONLY, read_config, read_summary, refuse_changes, run_directory
 from aigc_cli.runs.finding import near_runs
 from aigc_cli.runs.settings import differing
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 Whole = Annotated[int, Gt(0)]
 Cadence = Annotated[int, Ge(0)]
 Node = Mapping[str, Any]
+Objective: TypeAlias = Literal[  # the first is what sweeps sort by where nobody says; of text it is nats_per_symbol
+    "sliced_wasserstein", "frechet", "kernel", "nats_per_symbol", "perplexity", "bits_per_character", "correct", "bleu",
+    "chrf", "rouge_l",
+]  # fmt: skip
 
 
 def train(
@@ -51,7 +55,7 @@ def train(
     log_every: Annotated[int, Gt(0), Le(10_000)],
     evaluate_every: Cadence,
     evaluation: Node,
-    objective: Literal["sliced_wasserstein", "frechet", "kernel"] | None,
+    objective: Objective | None,
 ) -> float | None:
     """Train a model on data; return the objective where one is asked for."""
     _check_groups(trainer=trainer, preview=preview, checkpoint=checkpoint, evaluation=evaluation)
@@ -153,7 +157,8 @@ def _finished(composed: Composed, directory: Path) -> dict[str, Any] | None:
     fewer = config["epochs"] is None and config["steps"] <= summary["step"]
     enough = fewer or all(stored.get(key) == config[key] for key in lengths)
     changed = differing(stored, config, RUN_ONLY)  # other files in data.root are told from these by their fingerprint
-    missing = config["objective"] is not None and summary["objective"] is None
+    known = summary["objective"] is not None and stored.get("objective") == config["objective"]
+    missing = config["objective"] is not None and not known
     return summary if enough and not changed and not missing else None
 
 
@@ -176,7 +181,9 @@ def _say_how_it_ended(composed: Composed, directory: Path, outcome: Outcome) -> 
     of = f" of {outcome.total:,}" if late else ""
     print(f"{directory}: {ended} at step {outcome.step:,}{of} after {outcome.minutes:.1f} minutes of training.")
     if outcome.objective is not None:
-        print(f"  {composed.config['objective']}: {outcome.objective:.4g} (the objective: less is better)")
+        name = composed.config["objective"]
+        way = "more" if MEASURES[name].better > 0 else "less"
+        print(f"  {name}: {outcome.objective:.4g} (the objective: {way} is better)")
     stopped = outcome.status == "stopped"
     _say_next(composed, directory, outcome.step, outcome.grid, outcome.use, stopped=stopped, late=late)
 
@@ -194,8 +201,8 @@ def _say_next(
     """Say where the pictures lie and what to type next."""
     lines = [("look", str(directory / grid))] if grid else []
     if use:
-        more = {"sample": " n=64", "reconstruct": ""}.get(use, " samples=FOLDER")
-        lines.append((use, f"aigc {use} ckpt={shlex.quote(str(directory))}{more}"))
+        verb, _, more = use.partition(" ")
+        lines.append((verb, f"aigc {verb} ckpt={shlex.quote(str(directory))} {more}".rstrip()))
     schedule = composed.config["schedule"]["name"]
     if stopped or late or schedule == "constant":
         lines.append(("continue", _command_to_continue(composed, directory, step, stopped, late)))

@@ -11,7 +11,7 @@ from typing import Any
 
 from aigc_cli.composing.comments import comments, meanings
 from aigc_cli.composing.composition import compose_plain, config_folders, package_of
-from aigc_cli.composing.overrides import Groups, Override, check_group, check_key, check_type, lookup, read
+from aigc_cli.composing.overrides import VERBATIM, Groups, Override, check_group, check_key, check_type, lookup, read
 from aigc_cli.config import bind, check, load
 from aigc_cli.data import PIPELINE, check_pipeline
 from aigc_cli.errors import ConfigError
@@ -184,7 +184,7 @@ def unset_and_wrong(composed: Composed, *, ours: bool) -> tuple[list[str], list[
     what reads them takes longer than all the rest.
     """
     config = composed.config
-    unset = sorted(to_be_given(config))
+    unset = sorted(key for key in to_be_given(config) if key not in VERBATIM)
     said = _said_by(check, load(VERBS[composed.verb]), config, "")
     plain = ours and not composed.choices.get("recipe") and not composed.choices.get("pair")
     for key, table in SIGNED.items():

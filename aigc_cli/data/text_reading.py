@@ -21,7 +21,8 @@ BLOCK = 1 << 18  # bytes that are read at a time
 LONGEST_LINE = 1 << 20  # characters; what follows in a longer one is passed over
 HEAD = 8192  # bytes in which no text has a zero, unless it is of 16 bits a character
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-WELL_KNOWN = ("utf-8", "latin-1", "cp1252", "utf-16", "shift_jis", "gb18030", "big5", "euc_kr", "koi8_r")
+COMMON = ("utf-8", "latin-1", "cp1252")
+WELL_KNOWN = (*COMMON, "utf-16", "shift_jis", "gb18030", "big5", "euc_kr", "koi8_r")
 
 
 def ignore(read: int) -> None:
@@ -134,9 +135,12 @@ def _decoded(decoder: io.IncrementalNewlineDecoder, data: bytes, position: int, 
         place = position - len(error.object) + error.start
         wrong = f"0x{error.object[error.start]:02X}"
         name = "utf-8" if codec == "utf-8-sig" else codec
-        others = ", ".join(each for each in WELL_KNOWN[1:4] if each != name)
+        others = ", ".join([each for each in COMMON if each != name][:2])
         raise Rejected(f"is not {name.upper()}: byte {place:,} is {wrong}. If it is text of another encoding, type "
                        f"data.encoding= and its name, such as {others}") from None  # fmt: skip
+    except UnicodeError as error:  # of bytes that need a mark before them
+        name = _sixteen(data) or "utf-8"
+        raise Rejected(f"is not {codec.upper()}: {error}. Type data.encoding={name}, or another") from None
 
 
 def _refuse_binary(data: bytes, codec: str) -> None:
@@ -144,5 +148,15 @@ def _refuse_binary(data: bytes, codec: str) -> None:
         return
     if codec == "utf-8-sig" and data.startswith(UTF16):
         raise Rejected("is of 16 bits a character. Type data.encoding=utf-16")
+    if name := _sixteen(data):
+        raise Rejected(f"is of 16 bits a character, it seems. Type data.encoding={name}")
     if b"\0" in data[:HEAD]:
         raise Rejected(f"is no text: byte {data.index(0):,} is zero")
+
+
+def _sixteen(data: bytes) -> str:
+    """Return the encoding of unmarked text of 16 bits a character, if it is such: one byte in many is zero in each."""
+    zeros = [data[first:HEAD:2].count(0) for first in (0, 1)]
+    if sum(zeros) < len(data[:HEAD]) / 8 or all(zeros):
+        return ""
+    return "utf-16-be" if zeros[0] else "utf-16-le"

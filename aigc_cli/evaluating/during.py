@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aigc_cli.trainer import Trainer
 
 FILE = "best.json"
+OBJECTIVE_SAMPLES = 256  # that the sliced Wasserstein distance is measured of, where jobs are compared by it
 ALIKE = ("features", "weights", "n", "metrics")  # settings that must agree for two figures to compare
 
 
@@ -38,8 +39,8 @@ class Evaluation:
     ) -> None:
         metrics, best, fitting = tuple(settings["metrics"]), settings["best"], applicable(pack, model)
         if unfit := [group for group in metrics if group not in fitting]:
-            way = f"Type evaluation.metrics=[{','.join(fitting[:2])}]." if fitting else "Type evaluate_every=0."
-            raise ConfigError(f"evaluation.metrics: {unfit[0]} does not apply to this model and data. {way}")
+            way = _fitting_settings(fitting, best, model) if fitting else "evaluate_every=0"
+            raise ConfigError(f"evaluation.metrics: {unfit[0]} does not apply to this model and data. Type {way}.")
         if best is not None and best not in (known := produced(metrics, model)):
             raise ConfigError(f"evaluation.best: {best} is not measured. Allowed: {', '.join(known)}.")
         self.evaluator = evaluator_of(pack, wishes_of(settings, pack, metrics), device).prepare()
@@ -73,6 +74,30 @@ class Evaluation:
             return (about["value"], about["step"]) if alike else (None, None)
         except (OSError, ValueError, KeyError, TypeError):
             return None, None
+
+
+def _fitting_settings(fitting: Sequence[str], best: str | None, model: Model) -> str:
+    """Return the settings that measure what applies; evaluation.best among them, where it is to be another."""
+    offered = fitting[:1] if model.spec.text else fitting[:2]
+    typed, known = f"evaluation.metrics=[{','.join(offered)}]", produced(offered, model)
+    if best is None or best in known:
+        return typed
+    return f"{typed} evaluation.best={offered[0] if offered[0] in known else known[0]}"
+
+
+def evaluator_at_end(
+    figure: str, pack: Pack, model: Model, settings: Mapping[str, Any], device: torch.device
+) -> Evaluator | TextEvaluator:
+    """Open what measures one figure when training ends; ConfigError where this model and data do not give it."""
+    fitting = applicable(pack, model)
+    if (group := MEASURES[figure].group) not in fitting or figure not in produced([group], model):
+        if not fitting or not (pack.spec.text or isinstance(model, Samples)):
+            raise ConfigError("objective: this model draws no samples to compare. Type objective=null.")
+        way = "nats_per_symbol" if "perplexity" in fitting else "sliced_wasserstein"
+        raise ConfigError(f"objective: {figure} does not apply to this model and data. Type objective={way}.")
+    n = OBJECTIVE_SAMPLES if figure == "sliced_wasserstein" else settings["n"]
+    wishes = wishes_of(settings, pack, [group], min(n, pack.counts["test"]))
+    return evaluator_of(pack, wishes, device).prepare()
 
 
 def produced(metrics: Sequence[str], model: Model) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias, cast
+from typing import Annotated, TypeAlias
 
 import torch
 from annotated_types import Ge, Gt, Lt, MultipleOf
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from aigc_cli.interfaces import Shapes
 from aigc_cli.networks.attention import attend
+from aigc_cli.networks.recurrent import remember, run
 from aigc_cli.networks.symbols import Symbols
 
 Size: TypeAlias = Annotated[int, Gt(0)]
@@ -132,15 +133,11 @@ def begun(symbols: Tensor, begin: Tensor, state: State) -> Tensor:
 def layers(first: int, width: int, inner: int, depth: int) -> nn.ModuleList:
     """Return LSTMs that stand on each other, the first of inputs of another size, the others of `inner`.
 
-    One module a layer: cuDNN's dropout between layers has randomness of its own, which a resumed run would miss. They
-    remember at first: their forget gates' bias is 1 (Gers et al. 2000).
+    One module a layer: cuDNN's dropout between layers has randomness of its own, which a resumed run would miss.
     """
     stack = [nn.LSTM(inner if number else first, width, batch_first=True) for number in range(depth)]
-    with torch.no_grad():
-        for layer in stack:
-            given, carried = cast("tuple[Tensor, Tensor]", (layer.bias_ih_l0, layer.bias_hh_l0))
-            given.chunk(4)[1].fill_(1.0)  # of input, forget, memory, output
-            carried.chunk(4)[1].fill_(0.0)
+    for layer in stack:
+        remember(layer)
     return nn.ModuleList(stack)
 
 
@@ -155,14 +152,6 @@ def advanced(stack: nn.ModuleList, hidden: Tensor, state: State, dropout: nn.Dro
     for number, layer in enumerate(stack):
         hidden, state.memories[number] = run(layer, dropout(hidden) if number else hidden, state.memories[number])
     return hidden
-
-
-def run(lstm: nn.Module, inputs: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
-    """Return the outputs of an LSTM and where it is then; on CPUs in fp32, as they have none in fp16."""
-    if inputs.device.type != "cpu":
-        return lstm(inputs, memory)
-    with torch.autocast("cpu", enabled=False):
-        return lstm(inputs.float(), memory)
 
 
 def turned(among: Tensor) -> Tensor:

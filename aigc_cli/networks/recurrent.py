@@ -82,35 +82,41 @@ class Recurrent(nn.Module):
 
 
 def run(layer: Any, hidden: Tensor, state: Any) -> tuple[Tensor, Any]:
-    """Let a layer go on from a state (None: of zeros) over (B, t, width); on CPUs not in fp16, which torch has not."""
-    if hidden.device.type != "cpu":
+    """Let a layer go on from a state (None: of zeros) over (B, t, width): return its outputs and its state then."""
+    kind = hidden.device.type
+    one = kind == "cpu" and layer.mode == "LSTM" and state is not None and hidden.shape[1] == 1
+    half = kind == "cpu" and torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16
+    if half and not one:
         return layer(hidden, state)
-    if isinstance(layer, nn.LSTM) and state is not None and hidden.shape[1] == 1:
-        return step(layer, hidden, state)
-    in_half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") != torch.float16
-    with torch.autocast("cpu", enabled=in_half):
-        return layer(hidden, state)
+    # Elsewhere in the weights' own type. On CPUs torch has no layers in fp16; on CUDA autocast runs them in fp16
+    # whatever its type is (_cudnn_rnn_cast_reflatten in AutocastRNN.cpp), where bf16's gradients, unscaled, vanish.
+    dtype = layer.weight_ih_l0.dtype
+    hidden = hidden.to(dtype)
+    if state is not None:
+        state = tuple(each.to(dtype) for each in state) if isinstance(state, tuple) else state.to(dtype)
+    with torch.autocast(kind, enabled=False):
+        return step(layer, hidden, state) if one else layer(hidden, state)
 
 
-def step(layer: Any, hidden: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+def step(layer: Any, hidden: Tensor, state: Any) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Let an LSTM read one place, (B, 1, width): 8 times as fast as oneDNN, which sorts the weights each time."""
     weights = (layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
-    output, memory = (each[0].to(weights[0].dtype) for each in state)
-    with torch.autocast("cpu", enabled=False):
-        output, memory = torch.lstm_cell(hidden[:, 0].to(weights[0].dtype), (output, memory), *weights)
+    output, memory = torch.lstm_cell(hidden[:, 0], (state[0][0], state[1][0]), *weights)
     return output[:, None], (output[None], memory[None])
 
 
-def initialise(network: Recurrent) -> None:
-    """Draw weights, and let an LSTM remember at first: a forget gate's bias of 1 (Gers et al. 2000).
+def remember(lstm: nn.LSTM) -> None:
+    """Let an LSTM remember at first: a forget gate's bias of 1 (Gers et al. 2000)."""
+    biases: list[Any] = [lstm.bias_ih_l0, lstm.bias_hh_l0]
+    with torch.no_grad():  # the gates' order is input, forget, memory, output
+        for bias, value in zip(biases, (1.0, 0.0), strict=True):
+            bias.chunk(4)[1].fill_(value)
 
-    Vectors that tell symbols as well are drawn narrowly, so that at first all are about as likely.
-    """
+
+def initialise(network: Recurrent) -> None:
+    """Draw weights; vectors that tell symbols as well narrowly, so that at first all are about as likely."""
     if network.head is None:
         nn.init.normal_(network.token.weight, std=network.token.embedding_dim**-0.5)
     for layer in network.layers:
         if isinstance(layer, nn.LSTM):
-            biases: list[Any] = [layer.bias_ih_l0, layer.bias_hh_l0]
-            with torch.no_grad():  # the gates' order is input, forget, memory, output
-                for bias, value in zip(biases, (1.0, 0.0), strict=True):
-                    bias.chunk(4)[1].fill_(value)
+            remember(layer)

@@ -14,6 +14,7 @@ from aigc_cli.errors import ConfigError
 from aigc_cli.runs.finding import near_runs
 
 DEFAULT_N = {"samples": 64, "revisions": 16, "walk": 16, "manifold": 400}
+FRAMES, MOMENTS = 31, 9  # of a walk: pictures, texts
 FLAGS = {"walk": "interpolate", "manifold": "manifold", "revisions": "start"}
 # Settings of the model's own drawing.
 SETTINGS = ("steps", "spacing", "guidance", "eta", "sampler", "truncation", "temperature", "top_k", "top_p", "beam",
@@ -40,7 +41,7 @@ class Request:
     columns: int | None
     format: str  # nothing: not typed, so that it follows from what the model makes
     files: bool
-    frames: int
+    frames: int  # 0: not typed, so that it follows from what the model makes
     output: Path | None
     batch_size: int
     device: str
@@ -53,7 +54,6 @@ class Request:
     prompt: str = ""  # of text: its beginning, how many symbols more, and the text that it is to be made of
     length: int | None = None
     source: str | None = None
-    frames_typed: bool = False
     slug: str = ""  # what of the command the file's name says
 
 
@@ -75,12 +75,12 @@ def plain_request(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Req
         rounded=not (n or rows), seed=config["seed"], columns=columns or None,
         labels=tuple(label) if isinstance(label, list) else () if label is None else (label,),
         output=Path(output).expanduser() if output else None, format=_format(kind, config, mistakes),
-        files=config["files"], frames=config["frames"], batch_size=config["batch_size"], device=config["device"],
+        files=config["files"], frames=config["frames"] or 0, batch_size=config["batch_size"], device=config["device"],
         precision=config["precision"],
         settings={key: typed[key] for key in SETTINGS if key in typed},
         start=_picture("start", config, mistakes), mask=_picture("mask", config, mistakes),
         strength=config["strength"], resample=config["resample"],
-        prompt=config["prompt"] or "", length=config["length"], source=config["source"], frames_typed="frames" in typed,
+        prompt=config["prompt"] or "", length=config["length"], source=config["source"],
         slug=_slug({key: _stem(key, typed[key]) for key in NAMED if key in typed}),
     )  # fmt: skip
     mistakes += _of_no_use(kind, typed)
@@ -119,7 +119,7 @@ def _of_no_use(kind: str, typed: Mapping[str, Any]) -> list[str]:
     """Name settings that would be ignored."""
     wrong = []
     if kind not in ("samples", "revisions") and "files" in typed:
-        wrong.append(f"files: not with {switch(kind)}, which makes one picture. Leave one of them out.")
+        wrong.append(f"files: not with {switch(kind)}, which makes one file. Leave one of them out.")
     if "files" in typed and "grid" in typed:
         wrong.append("grid: not with files=true, which makes no grid. Leave one of them out.")
     if kind != "walk" and "frames" in typed:
@@ -157,7 +157,7 @@ def _format(kind: str, config: Mapping[str, Any], mistakes: list[str]) -> str:
     """Return the format that is asked for by name or by the output's suffix, or nothing."""
     format, output = config["format"], Path(config["output"] or "").expanduser()
     allowed = (*MOVING, *READ) if kind == "walk" else STILL if kind != "samples" else (*STILL, *HEARD, *READ)
-    what = "a walk is an animation" if kind == "walk" else "only a walk moves"
+    what = "a walk is an animation, or texts" if kind == "walk" else "only a walk moves"
     suffix = "" if output.is_dir() else output.suffix[1:].lower().replace("jpg", "jpeg")
     if suffix and config["files"]:
         mistakes.append(f"output: given {output}, but files=true makes a folder. Type a name without {output.suffix}")
@@ -173,7 +173,9 @@ def _format(kind: str, config: Mapping[str, Any], mistakes: list[str]) -> str:
 
 
 def settled(request: Request, makes: Literal["pictures", "sounds", "text"]) -> Request:
-    """Return the request with the format that suits what the model makes; ConfigError where another was typed.
+    """Return the request with the format, and the frames of a walk, that suit what the model makes.
+
+    ConfigError where another format was typed.
 
     Sounds are written as files in a folder, with a sheet of them.
     """
@@ -189,7 +191,8 @@ def settled(request: Request, makes: Literal["pictures", "sounds", "text"]) -> R
     if heard and request.output and request.output.suffix:
         raise ConfigError(f"output: given {request.output}, but sounds are files in a folder. Type a name without "
                           f"{request.output.suffix}, and format={request.format or HEARD[0]}.")  # fmt: skip
-    return replace(request, format=request.format or allowed[0], files=request.files or heard)
+    frames = request.frames or (MOMENTS if makes == "text" else FRAMES)
+    return replace(request, format=request.format or allowed[0], files=request.files or heard, frames=frames)
 
 
 def _slug(typed: dict[str, Any]) -> str:

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aigc_cli.files import atomic_write
+from aigc_cli.sweeping.objectives import order
 from aigc_cli.sweeping.result import Result
 
 THUMBNAIL = 320  # pixels, the longer side
+TEXT = 2000  # characters
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --good: #2a7d3c; --bad: #c0392b; }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 76rem; padding: 1.5rem 1rem 4rem; }
@@ -23,6 +25,8 @@ pre { background: var(--soft); border-radius: .5rem; overflow-x: auto; padding: 
 main { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
 article { border: 1px solid var(--line); border-radius: .75rem; overflow: hidden; }
 article img, .empty { aspect-ratio: 1; background: var(--soft); display: block; object-fit: contain; width: 100%; }
+pre.made { border-radius: 0; font-size: .8rem; height: 16rem; margin: 0; overflow: auto; overflow-wrap: anywhere;
+  white-space: pre-wrap; }
 .empty { display: grid; place-items: center; opacity: .6; }
 article div.text { padding: .7rem .9rem .9rem; }
 h2 { font-size: 1rem; margin: 0 0 .4rem; overflow-wrap: anywhere; }
@@ -53,21 +57,22 @@ def figure(value: float | None) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.4g}"
 
 
-def print_table(results: Sequence[Result], swept: Sequence[str], objective: str) -> None:
-    """Print one line per job, the best first; objective: what they are sorted by."""
+def print_table(results: Sequence[Result], swept: Sequence[str], objective: str | None) -> None:
+    """Print one line per job, the best first; objective: what they are sorted by, if by anything."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("", *(key.rpartition(".")[2] for key in swept), objective, "steps", "minutes", "status", "run"):
-        table.add_column(name, overflow="fold", justify="right" if name in (objective, "steps", "minutes") else "left")
+    figures = [objective] if objective else []
+    for name in ("", *(key.rpartition(".")[2] for key in swept), *figures, "steps", "minutes", "status", "run"):
+        table.add_column(name, overflow="fold", justify="right" if name in (*figures, "steps", "minutes") else "left")
     for rank, result in enumerate(results, 1):
         values = settings_of(result, swept)
         status = result.status if result.status == "finished" else f"[red]{result.status}[/red]"
         table.add_row(
-            str(rank), *(escape(values.get(key, "")) for key in swept), figure(result.objective), f"{result.step:,}",
-            f"{result.minutes:.1f}", status, escape(os.path.relpath(result.run)),
+            str(rank), *(escape(values.get(key, "")) for key in swept), *(figure(result.objective) for _ in figures),
+            f"{result.step:,}", f"{result.minutes:.1f}", status, escape(os.path.relpath(result.run)),
         )  # fmt: skip
     print()
     Console(width=500).print(table)  # a terminal folds long lines, what reads a pipe needs them whole
@@ -77,9 +82,10 @@ def print_table(results: Sequence[Result], swept: Sequence[str], objective: str)
 
 
 def write_page(
-    folder: Path, command: Sequence[str], results: Sequence[Result], swept: Sequence[str], objective: str
+    folder: Path, command: Sequence[str], results: Sequence[Result], swept: Sequence[str], objective: str | None
 ) -> Path:
     """Write index.html, which needs no other file but the runs it links to."""
+    best = f"<p>The best comes first: {html.escape(order(objective))}.</p>\n" if objective else ""
     finished = sum(result.status == "finished" for result in results)
     cards = "\n".join(card(rank, result, swept, folder, objective) for rank, result in enumerate(results, 1))
     page = f"""<!doctype html>
@@ -92,8 +98,7 @@ def write_page(
 </head>
 <body>
 <h1>{finished} of {len(results)} runs finished</h1>
-<p>The best comes first: the smaller {html.escape(objective)}, the better.</p>
-<pre>{html.escape(shlex.join(command))}</pre>
+{best}<pre>{html.escape(shlex.join(command))}</pre>
 <main>
 {cards}
 </main>
@@ -104,19 +109,17 @@ def write_page(
     return folder / "index.html"
 
 
-def card(rank: int, result: Result, swept: Sequence[str], folder: Path, objective: str) -> str:
-    """Return one run's picture, settings and figures."""
+def card(rank: int, result: Result, swept: Sequence[str], folder: Path, objective: str | None) -> str:
+    """Return what one run makes, its settings and figures."""
     settings = settings_of(result, swept) or {"settings": "the defaults"}
     title = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in settings.items())
     link = html.escape(os.path.relpath(result.run, folder.resolve()).replace("%", "%25").replace("#", "%23"))
-    rows = {
-        **settings, objective: figure(result.objective), "steps": f"{result.step:,}",
-        "minutes": f"{result.minutes:.1f}",
-    }  # fmt: skip
+    figures = {objective: figure(result.objective)} if objective else {}
+    rows = {**settings, **figures, "steps": f"{result.step:,}", "minutes": f"{result.minutes:.1f}"}
     listed = "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd>" for key, value in rows.items())
     error = f'<p class="error">{html.escape(result.error)}</p>' if result.error else ""
     return f"""<article>
-{picture(result, title)}
+{made(result, title)}
 <div class="text">
 <h2>{rank}. {html.escape(title)}</h2>
 <dl>{listed}<dt>status</dt><dd class="{html.escape(result.status)}">{html.escape(result.status)}</dd>
@@ -126,13 +129,30 @@ def card(rank: int, result: Result, swept: Sequence[str], folder: Path, objectiv
 </article>"""
 
 
-def picture(result: Result, title: str) -> str:
-    """Return the run's last grid as an image within the page, or a placeholder."""
-    data = thumbnail(Path(result.run) / result.grid) if result.grid else None
+def made(result: Result, title: str) -> str:
+    """Return the run's last samples within the page: an image, or the beginning of texts; else a placeholder."""
+    nothing = '<div class="empty">no samples</div>'
+    if not result.grid:
+        return nothing
+    file = Path(result.run) / result.grid
+    if file.suffix == ".txt":
+        text = beginning(file)
+        return nothing if text is None else f'<pre class="made">{html.escape(text)}</pre>'
+    data = thumbnail(file)
     if data is None:
-        return '<div class="empty">no samples</div>'
+        return nothing
     source = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
     return f'<img src="{source}" alt="{html.escape(f"samples of {title}")}" loading="lazy">'
+
+
+def beginning(file: Path) -> str | None:
+    """Return the beginning of a file of texts; None where it cannot be read."""
+    try:
+        with file.open(encoding="utf-8", errors="replace") as opened:
+            text = opened.read(TEXT + 1)
+    except OSError:
+        return None
+    return f"{text[:TEXT]} ..." if len(text) > TEXT else text
 
 
 def thumbnail(file: Path) -> bytes | None:

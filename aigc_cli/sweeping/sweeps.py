@@ -10,18 +10,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from aigc_cli.composing.compose import VERBS, Composed, check_model, compose
 from aigc_cli.composing.composition import compose_plain, config_folders
-from aigc_cli.composing.overrides import Groups, Override, read
-from aigc_cli.config import check, load, parameters
+from aigc_cli.composing.overrides import Groups, Override, parse, read
+from aigc_cli.config import check, load
 from aigc_cli.errors import ConfigError, TrainingError
 from aigc_cli.files import atomic_write
 from aigc_cli.runs import read_summary
 from aigc_cli.runs.names import digest, run_directory, safe
 from aigc_cli.stopping import Terminated
 from aigc_cli.sweeping.handover import hydra_form, run_hydra
+from aigc_cli.sweeping.objectives import cost, is_typed, objective_of, order
 from aigc_cli.sweeping.result import Result
 
 SLUG_LENGTH = 60
@@ -39,6 +40,7 @@ class Job:
     swept: tuple[str, ...]
     folder: Path
     count: int | None
+    objective: str | None
 
     @property
     def __name__(self) -> str:
@@ -46,7 +48,7 @@ class Job:
         return "job"
 
     def __call__(self, _: Any) -> float:
-        """Return the objective, infinite where the job failed: sweepers look for the smallest."""
+        """Return what sweepers look for the smallest of: the objective, negative where more is better."""
         from hydra.core.hydra_config import HydraConfig
 
         hydra = HydraConfig.get()
@@ -56,7 +58,7 @@ class Job:
         print(f"\n[{number}] {' '.join(varied or overrides)}", flush=True)
         result = self.run(overrides)
         self.remember(result)
-        return float("inf") if result.objective is None else result.objective
+        return cost(result.objective, self.objective)
 
     def run(self, overrides: list[str]) -> Result:
         """Run the verb; a failure becomes a result."""
@@ -91,7 +93,7 @@ def sweep(verb: str, overrides: Sequence[str], config_dir: str | None = None) ->
         raise ConfigError(f"-m: `aigc {verb}` runs once; sweeps are for `aigc train -m`.")
     folders = tuple(config_folders(config_dir))
     mistakes: list[str] = []
-    typed = read(with_objective(verb, overrides), Groups(folders), mistakes)
+    typed = read(overrides, Groups(folders), mistakes)
     ours = [override for override in typed if not is_hydras(override)]
     swept = tuple(override.key for override in ours if override.sweep)
     check_plugins(verb, typed, folders, mistakes)
@@ -99,12 +101,16 @@ def sweep(verb: str, overrides: Sequence[str], config_dir: str | None = None) ->
     if searching and not swept:
         mistakes.append("-m: there is nothing to search. Type a range: 'optimizer.lr=tag(log,interval(1e-4,1e-2))'.")
     combinations = list(corners(ours) if searching else product(ours))
-    runs = check_jobs(verb, combinations, swept, config_dir, mistakes)
+    jobs = check_jobs(verb, combinations, swept, config_dir, mistakes)
+    objective = objective_of(verb, overrides, [config for _, config in jobs.values()], searching=searching)
+    if objective and not is_typed(overrides):
+        typed, ours = ([*some, parse(f"objective={objective}")] for some in (typed, ours))
+    runs = {run: combination for run, (combination, _) in jobs.items()}
     folder = Path(next(iter(runs))).parent / "sweeps" / slug(overrides, ours)
-    job = Job(verb, config_dir, swept, folder.resolve(), None if searching else len(combinations))
+    job = Job(verb, config_dir, swept, folder.resolve(), None if searching else len(combinations), objective)
     (folder / "jobs").mkdir(parents=True, exist_ok=True)
     code = launch(job, typed, folders)
-    return report(folder, ["aigc", verb, "-m", *overrides], swept, code, None if searching else runs)
+    return report(job, ["aigc", verb, "-m", *overrides], folder, code, None if searching else runs)
 
 
 def launch(job: Job, typed: Sequence[Override], folders: Sequence[Path]) -> int:
@@ -124,7 +130,7 @@ def launch(job: Job, typed: Sequence[Override], folders: Sequence[Path]) -> int:
     return 0
 
 
-def report(folder: Path, command: list[str], swept: Sequence[str], code: int, runs: dict[str, list[str]] | None) -> int:
+def report(job: Job, command: list[str], folder: Path, code: int, runs: dict[str, list[str]] | None) -> int:
     """Print the table, write the page, return the exit code; a search has no list of its runs beforehand."""
     from aigc_cli.sweeping.page import print_table, write_page
 
@@ -133,24 +139,16 @@ def report(folder: Path, command: list[str], swept: Sequence[str], code: int, ru
         return code
     known = {result.run: result for result in stored}
     results = stored if runs is None else [known.get(r, Result(typed, r, "waiting")) for r, typed in runs.items()]
-    results.sort(key=lambda r: (r.status != "finished", float("inf") if r.objective is None else r.objective))
-    objective = next(word.partition("=")[2] for word in with_objective("train", command) if "objective=" in word)
+    swept, objective = job.swept, job.objective
+    results.sort(key=lambda r: (r.status != "finished", cost(r.objective, objective)))
     page = write_page(folder, command, results, swept, objective)
     print_table(results, swept, objective)
-    print(f"the best comes first: the smaller {objective}, the better")
+    if objective:
+        print(f"the best comes first: {order(objective)}")
     print(f"compare: {page}")
     if code in (130, 143):
         print(f"stopped; the same command goes on: {shlex.join(command)}")
     return code or int(any(result.status != "finished" for result in results))
-
-
-def with_objective(verb: str, overrides: Sequence[str]) -> list[str]:
-    """Ask for the figure that jobs are compared by, where the command does not say which."""
-    if any(override.lstrip("+").startswith("objective=") for override in overrides):
-        return list(overrides)
-    hint = parameters(load(VERBS[verb])).get("objective")
-    kinds = [kind for option in get_args(hint) for kind in get_args(option)]
-    return [*overrides, f"objective={kinds[0]}"] if kinds else list(overrides)
 
 
 def is_hydras(override: Override) -> bool:
@@ -202,12 +200,12 @@ def texts(override: Override) -> Iterator[str]:
 
 def check_jobs(
     verb: str, combinations: Sequence[list[str]], swept: tuple[str, ...], config_dir: str | None, mistakes: list[str]
-) -> dict[str, list[str]]:
+) -> dict[str, tuple[list[str], dict[str, Any]]]:
     """Compose every job and check its model; raise all mistakes together, also that two jobs share a run.
 
-    Returns the overrides of each job by its run's folder.
+    Returns the overrides and the config of each job by its run's folder.
     """
-    runs: dict[str, list[str]] = {}
+    runs: dict[str, tuple[list[str], dict[str, Any]]] = {}
     for overrides in combinations:
         try:
             composed = compose(verb, overrides, config_dir=config_dir, swept=swept)
@@ -216,8 +214,9 @@ def check_jobs(
             mistakes += str(error).splitlines()
             continue
         folder = str(run_folder(composed))
-        if runs.setdefault(folder, overrides) != overrides:
-            mistakes.append(f"-m: '{' '.join(overrides)}' and '{' '.join(runs[folder])}' would be one run, {folder}.")
+        known, _ = runs.setdefault(folder, (overrides, composed.config))
+        if known != overrides:
+            mistakes.append(f"-m: '{' '.join(overrides)}' and '{' '.join(known)}' would be one run, {folder}.")
     if mistakes:
         raise ConfigError("\n".join(dict.fromkeys(mistakes)))
     return runs

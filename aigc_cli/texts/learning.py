@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from aigc_cli.errors import DataError
-from aigc_cli.texts.vocabulary import BYTES, Bytes, Characters, Pairs, Vocabulary, library
+from aigc_cli.texts.vocabulary import BYTES, Bytes, Characters, Pairs, Vocabulary, library, tokenizer_from
 
 VocabularyKind: TypeAlias = Literal["characters", "bytes", "bpe"]
 VocabularySize: TypeAlias = Annotated[int, Ge(BYTES + 1), Le(200_000)]
@@ -23,6 +22,7 @@ MOST_CHARACTERS = 20_000  # different ones; Chinese novels have about 5,000
 LEARNT_FROM = 1 << 25  # characters that byte pairs are counted in, spread evenly: more would change few of them
 LEAST_OFTEN = 2  # times that a pair occurs before it is a symbol
 SAVED = "Type {key}= and a folder that transformers' save_pretrained has written, or null."
+TRIAL = "qzxjvk\N{CYRILLIC LETTER MULTIOCULAR O} \N{UGARITIC LETTER ALPA}"  # words and letters that few know
 LARGE = 1 << 28  # bytes whose reading takes seconds
 LONG = re.compile(r"\S{512}")  # what no blank interrupts takes the trainer quadratic time
 
@@ -56,18 +56,21 @@ def tokenizer_of(folder: str, key: str) -> Path:
 
 
 def ready_made(folder: str, key: str) -> Pairs:
-    """Return the vocabulary, of pieces, of a Hugging Face folder's tokenizer.json; key: the setting that names it."""
+    """Return the vocabulary, of pieces, of a Hugging Face folder's tokenizer.json; key: the setting that names it.
+
+    DataError where the library cannot open it, or cannot read by it what it does not know: better now than in an hour.
+    """
     file = tokenizer_of(folder, key)
     try:
-        described = json.loads(file.read_text(encoding="utf-8"))["model"]
-    except (ValueError, KeyError, TypeError):
-        described = None
-    if not isinstance(described, dict):
-        raise DataError(f"{key}: '{file}' is no tokenizer of the tokenizers library. {SAVED.format(key=key)}")
-    tokenizer = library().Tokenizer.from_file(str(file))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return Pairs(tokenizer.to_str(), ends=True)
+        words = Pairs(tokenizer_from(file.read_text(encoding="utf-8")).to_str(), ends=True)
+        words.encode(TRIAL)
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8"
+    except DataError as error:
+        reason = str(error)
+    else:
+        return words
+    raise DataError(f"{key}: '{file}' is no tokenizer of use: {reason}. {SAVED.format(key=key)}")
 
 
 def _occurring(texts: Iterable[str]) -> list[str]:

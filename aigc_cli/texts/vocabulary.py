@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aigc_cli.errors import ConfigError
+from aigc_cli.errors import ConfigError, DataError
 
 BYTES = 256
 NONE = -1  # id of a character that a vocabulary has not
+LARGEST = 1 << 20  # symbols of any vocabulary; that of BERT for 104 languages has 119,547
+LONGEST = 1 << 24  # characters of a tokenizer's JSON: a checkpoint's header takes 100 MB, and there they are escaped
+UNREAD = "cannot read a text by this vocabulary"
 
 
 class UnknownSymbols(Exception):  # noqa: N818 (what to do about it depends on where the text is from)
@@ -107,31 +111,69 @@ class Bytes:
 
 
 class Pairs:
-    """Byte-pair encoding (arXiv:1508.07909) over bytes, by the tokenizers library; any text can be written."""
+    """Byte-pair encoding (arXiv:1508.07909) over bytes, by the tokenizers library; any text can be written.
+
+    Other tokenizers of that library do as well, those that need an unknown symbol and lack it excepted. DataError where
+    the library refuses one, or a text by it, and where it is larger than any that is of use.
+    """
 
     def __init__(self, tokenizer: str, *, ends: bool) -> None:
         self.tokenizer = tokenizer
-        self._tokenizer = library().Tokenizer.from_str(tokenizer)
+        self._tokenizer = tokenizer_from(tokenizer)
         self.specials = int(ends)
-        self.size = self._tokenizer.get_vocab_size() + self.specials
+        known = self._tokenizer.get_vocab(with_added_tokens=True).values()
+        self.size = max(known, default=-1) + 1 + self.specials  # ids may have gaps
+        if not known or self.size > LARGEST:
+            raise DataError(f"its ids take {self.size:,} symbols, the end included, allowed: 2 to {LARGEST:,}")
         self.end = self.size - 1 if ends else None
 
     def encode(self, text: str) -> NDArray[np.int32]:
         """Return the merged pairs' ids."""
-        return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
+        with refusals(UNREAD):
+            return np.array(self._tokenizer.encode(_valid(text), add_special_tokens=False).ids, np.int32)
 
     def encode_all(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         """Return the ids of each text, on all cores."""
-        encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        with refusals(UNREAD):
+            encoded = self._tokenizer.encode_batch_fast([_valid(text) for text in texts], add_special_tokens=False)
         return [np.array(each.ids, np.int32) for each in encoded]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Join what the ids stand for."""
-        return self._tokenizer.decode(list(until(ids, self.end)), skip_special_tokens=False)
+        with refusals("cannot write a text by this vocabulary"):
+            return self._tokenizer.decode(until(ids, self.end), skip_special_tokens=False)
 
     def plain(self) -> dict[str, Any]:
         """Return the library's own description."""
         return {"symbols": [], "tokenizer": self.tokenizer, "end": self.end}
+
+
+def tokenizer_from(described: str) -> Any:
+    """Return the library's tokenizer of a JSON text, which neither fills texts up nor cuts them; DataError as Pairs."""
+    if len(described) > LONGEST:
+        raise DataError(f"its JSON has {len(described):,} characters, allowed: {LONGEST:,}")
+    with refusals("cannot read it"):
+        tokenizer = library().Tokenizer.from_str(described)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+@contextlib.contextmanager
+def refusals(what: str) -> Iterator[None]:
+    """Make DataErrors of what the tokenizers library refuses."""
+    try:
+        yield
+    except Exception as error:  # the library raises no narrower one; subclasses are ours, or Python's, and go on
+        if type(error) is not Exception:
+            raise
+        reason = ascii(str(error))[1:-1][:200]  # a stranger's words may be in it
+        raise DataError(f"the tokenizers library {what}: {reason}") from None
+
+
+def _valid(text: str) -> str:
+    """Return a text whose lone surrogates, which the library cannot take, are U+FFFD."""
+    return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def until(ids: Sequence[int], end: int | None) -> list[int]:

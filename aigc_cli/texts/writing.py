@@ -22,7 +22,7 @@ from aigc_cli.randomness import mix
 from aigc_cli.texts.pages import PAGES, Passage
 from aigc_cli.texts.reading import Teller, safe, source_of, stored_sources, symbols_of, texts_of, usual_length
 
-PIECES, MOMENTS = 10, 9  # texts where n is not typed and they are short; of a walk, where frames is not
+PIECES = 10  # texts where n is not typed and they are short
 OF_WRITING = ("generator", "prompt", "length", "tell")  # parameters that are no settings of a model's own
 
 
@@ -119,11 +119,10 @@ class Writer:
 
     def _walk(self) -> list[Passage]:
         """Read off the texts on the way from one latent to another; the walks stand one after the other."""
-        frames = self.request.frames if self.request.frames_typed else MOMENTS
         condition = self._condition(0, self.n)
         moments = walk(
-            self.model, self.n, condition, frames=frames, seed=mix(self.request.seed, 0), device=self.device,
-            **self.settings,
+            self.model, self.n, condition, frames=self.request.frames, seed=mix(self.request.seed, 0),
+            device=self.device, **self.settings,
         )  # fmt: skip
         columns = [texts_of(moment, self.spec) for moment in moments]
         passages = [self._passage(each, column[each]) for each in range(self.n) for column in columns]

@@ -22,7 +22,7 @@ from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Batch, Classes, DataSpec, Shapes, Text
 from aigc_cli.models.decoding import follow, search
 from aigc_cli.models.pieces import counted, shortened
-from aigc_cli.networks import lstm, translation_transformer
+from aigc_cli.networks import lstm, recurrent, translation_transformer
 from aigc_cli.networks.attention import attend
 from aigc_cli.trainer import Trainer
 
@@ -243,6 +243,25 @@ def test_the_decoder_is_told_of_its_latent_at_every_place():
         network.enter.weight.zero_()  # so that it starts from the same state
     one, other = network(tokens, network.start(z)), network(tokens, network.start(z + 1))
     assert (one != other).any(2).all()
+
+
+def test_lstms_are_those_of_the_language_models():
+    """They remember at first, and single places are read as they are there, which is 5 times as fast on CPUs."""
+    for layer in lstm.layers(3, 4, 5, 2):
+        gates = (layer.bias_ih_l0 + layer.bias_hh_l0).detach().chunk(4)
+        assert gates[1].tolist() == [1.0] * 4
+        assert all((gate < 1).all() for gate in (gates[0], gates[2], gates[3]))
+    assert lstm.run is recurrent.run
+
+
+@pytest.mark.parametrize(("dtype", "kept"), [(torch.bfloat16, torch.bfloat16), (torch.float16, torch.float32)])
+def test_lstms_run_in_the_half_precision_that_cpus_have(dtype, kept):
+    network = lstm.Encoder(Shapes((5, 9), (5, 8)), width=8, depth=1, dropout=0.0)
+    tokens, among = torch.randint(9, (2, 5)), torch.ones(2, 5, dtype=torch.bool)
+    with torch.autocast("cpu", dtype):
+        hidden = network(tokens, among)
+    assert hidden.dtype == kept
+    assert torch.allclose(hidden.float(), network(tokens, among), atol=0.03)
 
 
 def test_a_few_sentences_are_learnt_by_heart_and_walked_between():
