@@ -15,7 +15,7 @@ from aigc_cli.cli import main
 from aigc_cli.composing.compose import compose
 from aigc_cli.data.pack import open_data
 from aigc_cli.evaluating import classifier
-from aigc_cli.evaluating.measures import GROUPS, MEASURES
+from aigc_cli.evaluating.measures import GROUPS, MEASURES, OF_TEXT
 from aigc_cli.runs import read_metrics
 
 DATA = ["data.count=300", "data.size=16"]
@@ -73,8 +73,9 @@ def refused(capsys, *words: str) -> str:
 def test_a_run_is_measured_by_all_that_applies(runs, capsys):
     assert main(["evaluate", runs["vae"], "n=40", "draws=3"]) == 0
     found = figures("outputs/vae")
-    of_sounds = {"pitch_error", "clear_pitch", "snr", "given_snr"}
-    assert set(found) == set(MEASURES) - of_sounds - {
+    of_others = {"pitch_error", "clear_pitch", "snr", "given_snr", "heard"}
+    of_others |= {name for name, measure in MEASURES.items() if measure.group in OF_TEXT}
+    assert set(found) == set(MEASURES) - of_others - {
         "agreement",
         "given_psnr",
         "given_ssim",
@@ -209,7 +210,7 @@ def test_a_sweep_may_sort_by_the_frechet_distance(place, capsys):
         (["ckpt=RUN", "metrics=[frechte]"], "metrics: given ['frechte'], allowed: list of frechet"),
         (["ckpt=RUN", "metrics=[fid]"], "Did you mean 'frechet'?"),
         (["ckpt=RUN", "metrics=[]"], "metrics: given [], allowed: list of frechet"),
-        (["ckpt=RUN", "metrics=frechet"], "pitch of length >= 1 or null. Did you mean '[frechet]'?"),
+        (["ckpt=RUN", "metrics=frechet"], "translation of length >= 1 or null. Did you mean '[frechet]'?"),
         (["ckpt=RUN", "features=pixel"], "pixels or null. Did you mean 'pixels'?"),
         (["ckpt=RUN", "metrics=[likelihood]"], "metrics: likelihood needs a model that bounds it"),
         (["ckpt=VAE", "metrics=[likelihood]", "precision=bf16"], "precision: no samples are drawn for these figures"),

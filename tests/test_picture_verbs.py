@@ -202,7 +202,7 @@ MISTAKES = {
     "anomaly ckpt=gan": "ckpt: model 'gan' scores nothing",
     "anomaly ckpt=clothes samples=mine usual=good": "usual: these pictures have no labels.",
     "anomaly": "ckpt: not set",
-    "denoise ckpt=clothes samples=mine": "ckpt: model 'autoencoder' does not denoise pictures. It can: aigc",
+    "denoise ckpt=clothes samples=mine": "ckpt: model 'autoencoder' does not denoise. It can: aigc",
     "denoise ckpt=clean": "samples: not set. It is: a picture, or a folder of pictures, to denoise.",
     "denoise ckpt=clean samples=mine output=mine": "output: mine is the folder that is read.",
     "upscale ckpt=clean samples=mine": "ckpt: model 'denoising_autoencoder' does not upscale. Type aigc denoise",
