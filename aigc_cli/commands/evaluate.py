@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -104,7 +105,8 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
         drawing = getattr(type(model), draws, None)
         settings = sampling_settings(model, name, drawing, typed) if drawing else {}
         pack = data_of(checkpoint.meta["config"], config["data"], model.spec)
-        evaluator = evaluator_of(pack, _wishes(config, pack, model), device).prepare()
+        wishes = replace(_wishes(config, pack, model), translating=settings)
+        evaluator = evaluator_of(pack, wishes, device).prepare()
         figures, n = Figures(), 0
         if set(evaluator.wishes.metrics) & set(OF_SAMPLES):
             asked = torch.arange(config["n"]) % model.spec.classes if model.conditional else None
@@ -112,7 +114,7 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
                 samples = _drawn(model, config, asked, device, settings)
             figures, n = evaluator.of_samples(samples, asked), len(samples)
         with chosen.autocast() if "translation" in evaluator.wishes.metrics else nullcontext():
-            figures.values |= evaluator.of_model(model, settings)
+            figures.values |= evaluator.of_model(model)
     folder, of_run = _home(checkpoint.path)
     drawing = {"precision": chosen.precision} if n or "translation" in evaluator.wishes.metrics else {}
     weights = checkpoint.path / "model.safetensors" if checkpoint.path.is_dir() else checkpoint.path

@@ -44,6 +44,7 @@ class Wishes:
     seed: int = 0
     batch_size: int = 256  # pictures that pass a network at once
     given: bool = False  # the samples are a folder's: there are no more of them
+    translating: Mapping[str, Any] = field(default_factory=dict)  # settings by which text is made of held-out text
 
 
 @dataclass
@@ -102,8 +103,8 @@ class Evaluator:
             self._look_for_copies(samples[:NEIGHBOURS], given, found)
         return found
 
-    def of_model(self, model: Model, settings: Mapping[str, Any] | None = None) -> dict[str, float]:
-        """Measure what a model says of held-out data, and what it makes of them; settings are of text only."""
+    def of_model(self, model: Model) -> dict[str, float]:
+        """Measure what a model says of held-out data, and what it makes of them."""
         values: dict[str, float] = {}
         if "likelihood" in self.wishes.metrics and bounds_likelihood(model):
             values = self._likelihood(model)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -50,13 +50,13 @@ class TextEvaluator:
             found.values["novelty"] = sum(row.tobytes() not in known for row in samples.numpy()) / len(samples)
         return found
 
-    def of_model(self, model: Model, settings: Mapping[str, Any] | None = None) -> dict[str, float]:
-        """Measure what a model says of held-out text, and what it makes of held-out sources, as settings say."""
+    def of_model(self, model: Model) -> dict[str, float]:
+        """Measure what a model says of held-out text, and what it makes of held-out sources."""
         values: dict[str, float] = {}
         if "perplexity" in self.wishes.metrics:
             values |= self._perplexity(model)
         if "translation" in self.wishes.metrics:
-            values |= self._translation(model, settings or {})
+            values |= self._translation(model)
         return values
 
     def _perplexity(self, model: Any) -> dict[str, float]:
@@ -80,7 +80,7 @@ class TextEvaluator:
         bits = nats / characters / math.log(2)
         return {"nats_per_symbol": each, "perplexity": math.exp(min(each, 700.0)), "bits_per_character": bits}
 
-    def _translation(self, model: Any, settings: Mapping[str, Any]) -> dict[str, float]:
+    def _translation(self, model: Any) -> dict[str, float]:
         """Translate held-out sources and compare with what they should become; of 0 to 100 each."""
         from torchmetrics.functional.text import rouge_score
 
@@ -88,7 +88,7 @@ class TextEvaluator:
         for number, (x, sources) in enumerate(self._held_out()):
             generator = torch.Generator(self.device).manual_seed(mix(self.wishes.seed, number))
             with torch.no_grad():
-                made += texts_of(model.transform(sources, generator=generator, **settings), spec)
+                made += texts_of(model.transform(sources, generator=generator, **self.wishes.translating), spec)
             wanted += texts_of(x, spec)
         library = sacrebleu()
         rouge = rouge_score(made, wanted, rouge_keys="rougeL")["rougeL_fmeasure"]

@@ -64,9 +64,10 @@ class Pix2Pix(AdversarialModel):
         return loss / 2, logs | {"loss": loss.detach() / 2}
 
     def penalty_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
-        """Take the critic's penalty apart from its loss, less often."""
+        """Take the critic's penalty apart from its loss, less often, at half speed as well."""
         source, target = self.augmented(*self._signals(batch))
-        return self.penalised(lambda signal: self._judge(source, signal), target)
+        loss, logs = self.penalised(lambda signal: self._judge(source, signal), target)
+        return loss / 2, {name: value / 2 for name, value in logs.items()}
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         """Pass for true, and come close to the target."""

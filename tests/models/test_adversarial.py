@@ -203,6 +203,17 @@ def test_any_game_takes_any_help(game, help_):
         assert "augmented" in phases["critic"].loss(batch)[1]
 
 
+def test_a_lazy_penalty_of_pairs_weighs_as_many_times_more_as_of_others():
+    spec = DataSpec("image", (1, 16, 16), 256, DataSpec("image", (1, 16, 16)))
+    batch = Batch(*(torch.randint(256, (4, 1, 16, 16), generator=generator(s)).byte() for s in (0, 1)), torch.tensor(0))
+    words = ["model=pix2pix", *SMALL, "model.critic.halvings=2", "model/penalty=r1"]
+    model = build(*words, "model.penalty.every=1", spec=spec)
+    source, target = model._signals(batch)
+    at_once = model.penalty.loss(lambda x: model._judge(source, x), target, target) / 2  # as in the loss, which is half
+    lazy = build(*words, "model.penalty.every=16", spec=spec)
+    assert lazy.penalty_loss(batch)[0].item() == pytest.approx(16 * at_once.item(), rel=1e-5)
+
+
 def test_ada_turns_keep_a_pictures_centre():
     augment = adaptive(flips=False)
     augment.probability.fill_(0.8)
