@@ -89,7 +89,8 @@ Draw from a trained model: a run's folder, a checkpoint's folder or a .safetenso
 often used:
   n=64  grid=8x8  seed=0     how many, in how many rows and columns; the same seed draws the same samples
   label=7                    of this class, where the model learnt classes
-  steps=50  guidance=2       diffusion: steps from noise to a sample, strength of the label
+  steps=50                   diffusion: steps from noise to a sample
+  guidance=2                 diffusion, autoregressive: strength of the label
   sampler=dpm_solver         diffusion: ancestral, ddim (eta=0 to 1), euler, heun, stochastic_heun, dpm_solver
   truncation=0.7             GANs: less variety, fewer failures
   spacing=log                diffusion: of the steps: time, quadratic, log, karras
@@ -102,7 +103,8 @@ often used:
   format=png                 png, jpeg, webp; of walks webp, gif; of sounds wav, flac: files, and a sheet;
                              of text txt, jsonl, html
   files=true                 single files instead of one grid
-  interpolate=true           a walk through the latent space, as an animation
+  interpolate=true           a walk through the latent space, as an animation; of text from source="I liked it." to
+                             target="I left early."
   manifold=true              the plane of a two-dimensional latent (a vae with model.latent=2)
   frames=31                  of a walk, from one latent to the next
   batch_size=64  device=auto samples at once, and where
@@ -171,8 +173,9 @@ EVALUATE = (
 usage: aigc evaluate ckpt=PATH [key=value ...]
        aigc evaluate samples=FOLDER data=NAME [key=value ...]
 
-Measure a trained model, or any folder of pictures or sounds, against held-out data: a table, and evaluation.json beside
-it.
+Measure a trained model, or any folder of pictures, sounds or texts, against held-out data: a table, and
+evaluation.json beside it. Of texts a .txt holds one a line, or rules between them (running text without rules is one
+text), a .jsonl what aigc sample writes.
 
 often used:
   n=10000                    samples; figures of different n do not compare
@@ -182,7 +185,7 @@ often used:
   features=classifier        classifier (trained once on the data's labels), inception, pixels
   weights=PATH               the Inception network's weights, where there is no network
   split=test                 data to compare with: test, train
-  steps=50  guidance=2       diffusion: as of aigc sample
+  steps=50  guidance=2       diffusion, guidance of autoregressive too: as of aigc sample
   top_k=50  top_p=0.9        autoregressive, with temperature=0.9; beam=4 of text of text: as of aigc sample
   precision=bf16             draws faster, as of aigc sample
   data.root=PATH             where the data lie now
@@ -190,6 +193,7 @@ often used:
 examples:
   aigc evaluate ckpt=outputs/gan-glyphs n=1000
   aigc evaluate samples=pictures data=image_folder data.root=photos features=pixels
+  aigc evaluate samples=translations.jsonl data=pairs data.root=text metrics=[translation]
 """
     + FLAGS
 )

@@ -1,9 +1,10 @@
-"""The help texts of the verbs that put pictures into a trained model."""
+"""The help texts of the verbs that put pictures, or sounds and texts, into a trained model."""
 
 from __future__ import annotations
 
 SHARED = """\
-  samples=FOLDER             pictures of your own; left out: held-out data of the set that it was trained on
+  samples=FOLDER             pictures of your own, or sounds; of models of text a .txt (a text a line) or .jsonl; left
+                             out: held-out data of the set that it was trained on
   n=100  seed=0              only so many of them
   data.root=PATH             where the data lie now
   output=PATH                where to write
@@ -13,7 +14,9 @@ RECONSTRUCT = (
     """\
 usage: aigc reconstruct ckpt=PATH [samples=FOLDER] [key=value ...]
 
-Draw rows of pictures over rows of what a model with a bottleneck (autoencoder, vae, vqvae) makes of them.
+Draw rows of pictures over rows of what a model with a bottleneck (autoencoder, vae, vqvae) makes of them; of texts
+(text_vae) write each over what becomes of it; of sounds (audio_autoencoder) WAV files too, in a
+folder beside the sheet.
 
 often used:
   label=7                    only of this class
@@ -30,7 +33,7 @@ ENCODE = (
     """\
 usage: aigc encode ckpt=PATH [samples=FOLDER] [key=value ...]
 
-Write the codes of pictures with their names and labels, and a map of the latent space as a picture.
+Write the codes of pictures or texts with their names and labels, and a map of the latent space as a picture.
 
 often used:
   format=npy                 npy, safetensors
@@ -49,7 +52,8 @@ ANOMALY = (
     """\
 usage: aigc anomaly ckpt=PATH [samples=FOLDER] [key=value ...]
 
-Score each picture by how badly the model knows it; write a ranked table and a histogram.
+Score each picture or text by how badly the model knows it; write a ranked table and a histogram. Any model of text
+scores texts: in nats a symbol, running text in nats a window.
 
 often used:
   usual=good                 labels (sub-folders) that are usual: how well scores tell the others from them

@@ -15,10 +15,12 @@ from torch import Tensor
 from aigc_cli.abilities import Samples, Writes
 from aigc_cli.data.pack import Pack
 from aigc_cli.files import atomic_write
+from aigc_cli.inference.drawing import draw, progress
+from aigc_cli.inference.held_out import some_of
 from aigc_cli.interfaces import Model
-from aigc_cli.pictures.held_out import some_of
-from aigc_cli.pictures.previews import default_columns, draw, progress, save_grid, stacked
-from aigc_cli.pictures.rows import demonstration, showable, shown, verb_of
+from aigc_cli.next_step import verb_of
+from aigc_cli.pictures.previews import default_columns, save_grid, stacked
+from aigc_cli.pictures.rows import demonstration, showable, shown
 
 
 @dataclass(frozen=True)

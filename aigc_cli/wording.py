@@ -106,3 +106,8 @@ def _range(metadata: Iterable[Any]) -> list[str]:
             bounds = {symbol: getattr(part, attribute, None) for attribute, symbol in _SYMBOLS.items()}
             words += [f"{s} {b}" for s, b in bounds.items() if b is not None and (b, s) != (0, "of length >=")]
     return [" and ".join(words)] if words else []
+
+
+def shown(text: str) -> str:
+    """Return others' words as one may print them: line breaks, control characters and broken UTF-8 are escaped."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

@@ -20,8 +20,8 @@ from aigc_cli.checkpoints import resolve
 from aigc_cli.checkpoints.restoring import restore
 from aigc_cli.composing.compose import compose
 from aigc_cli.data.pack import Pack, open_data
+from aigc_cli.inference.drawing import draw
 from aigc_cli.interfaces import Model
-from aigc_cli.pictures.previews import draw
 from benchmarks.digit_classifier import accuracy, confidences, train_classifier
 from benchmarks.measuring import Report, parsed, parser
 

@@ -11,14 +11,14 @@ from benchmarks.measuring import RESULTS
 
 README = Path(__file__).parent / "README.md"
 FACE = README.parents[1] / "README.md"
-ZOO_BEGIN, ZOO_END = "<!-- zoo: written by `python -m benchmarks.report` -->", "<!-- end of zoo -->"
+FACES = {"zoo": ("zoo", 380), "spoken_digits": ("sounds", 520)}  # results in the project's README: where, pixels
 BEGIN, END = "<!-- results: written by `python -m benchmarks.report` -->", "<!-- end of results -->"
 
 
 COLUMNS = {  # figures of trained models, and what they are called in a table
     "frechet": "Fréchet", "precision": "precision", "recall": "recall", "agreement": "label", "heard": "heard",
     "nats_per_symbol": "nats a symbol", "bits_per_character": "bits a character", "correct": "right sums",
-    "bleu": "BLEU", "chrf": "chrF",
+    "bleu": "BLEU", "chrf": "chrF", "sentiment": "sentiment",
 }  # fmt: skip
 
 
@@ -31,26 +31,29 @@ def main() -> None:
     tables = ["\n".join(table(result)) for result in results if "rows" in result]
     text = "\n\n".join([rendered(timed), *tables])
     README.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
-    write_zoo([row for result in results if result["name"] == "zoo" for row in result["rows"]])
+    for result in results:
+        if result["name"] in FACES:
+            write_face(*FACES[result["name"]], result["rows"])
     print(f"{README.name}: {len(results)} results")
 
 
-def write_zoo(rows: list[Mapping[str, Any]]) -> None:
-    """Write the models' table into the project's README."""
-    before, _, rest = FACE.read_text().partition(ZOO_BEGIN)
-    _, _, after = rest.partition(ZOO_END)
-    FACE.write_text(f"{before}{ZOO_BEGIN}\n\n{chr(10).join(zoo(rows))}\n\n{ZOO_END}{after}")
+def write_face(place: str, width: int, rows: list[Mapping[str, Any]]) -> None:
+    """Write a table of models into the project's README, between its place's markers."""
+    begin, end = f"<!-- {place}: written by `python -m benchmarks.report` -->", f"<!-- end of {place} -->"
+    before, _, rest = FACE.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    FACE.write_text(f"{before}{begin}\n\n{chr(10).join(zoo(rows, width))}\n\n{end}{after}")
 
 
-def zoo(rows: list[Mapping[str, Any]]) -> Iterator[str]:
-    """List trained models with their samples, the closest to the data first."""
+def zoo(rows: list[Mapping[str, Any]], width: int) -> Iterator[str]:
+    """List trained models with their samples, so many pixels wide, the closest to the data first."""
     yield from (
         "| samples | recipe | CPU minutes | Fréchet | precision | recall | label |",
         "|---|---|---|---|---|---|---|",
     )
     for each in sorted(rows, key=lambda row: row["frechet"]):
         figures = [f"{each[name]:.2f}" if name in each else "-" for name in ("precision", "recall", "agreement")]
-        picture = f'<img src="docs/zoo/{each["recipe"]}.png" width="380">'
+        picture = f'<img src="docs/zoo/{each["recipe"]}.png" width="{width}">'
         cells = (picture, f"`{each['recipe']}`", f"{each['cpu_minutes']:.1f}", f"{each['frechet']:.1f}", *figures)
         yield "| " + " | ".join(cells) + " |"
 

@@ -91,6 +91,7 @@ FORBIDDEN = {  # who may not import whom, not even late
     "aigc_cli.optimizers": ("models", "networks", "trainer", "data", "commands"),
     "aigc_cli.schedules": ("models", "networks", "trainer", "data", "commands"),
     "aigc_cli.checkpoints": ("models", "networks", "trainer", "data", "commands"),
+    "aigc_cli.inference.drawing": ("models", "networks", "trainer", "data", "commands", "checkpoints"),
     "aigc_cli.pictures.previews": ("models", "networks", "trainer", "data", "commands", "checkpoints"),
     "aigc_cli.config": ("compose", "cli", "commands", "interfaces"),
 }
@@ -119,6 +120,7 @@ LIGHT = [  # what --help, a typo or a worker process reaches
     "aigc_cli", "aigc_cli.cli", "aigc_cli.__main__", "aigc_cli.config", "aigc_cli.composing.compose", "aigc_cli.errors",
     "aigc_cli.runs", "aigc_cli.models", "aigc_cli.networks", "aigc_cli.data", "aigc_cli.optimizers",
     "aigc_cli.schedules", "aigc_cli.data.decode", "aigc_cli.pictures.previews",
+    "aigc_cli.inference.drawing", "aigc_cli.inference.request",
     *(name for name in MODULES if name.startswith("aigc_cli.commands")),
 ]  # fmt: skip
 

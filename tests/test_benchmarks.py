@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import sentiment
 from benchmarks.measuring import in_turn, paired, spread
 from benchmarks.report import rendered, table
 
@@ -127,3 +128,16 @@ def test_ratios_are_paired():
     assert spread(slow) == {
         "median": 10, "min": 1, "lower_quartile": 5.5, "upper_quartile": 55, "max": 100, "values": slow,
     }  # fmt: skip
+
+
+def test_a_judge_reads_sentiment(tmp_path, capsys, monkeypatch):
+    words = {"pos": ["lovely", "warm", "moving"], "neg": ["dull", "flat", "empty"]}
+    lines = [f"{kind}\ta {words[kind][i % 3]} film no {i}" for i in range(1500) for kind in words]
+    (tmp_path / "real.tsv").write_text("\n".join(["sentiment\ttext", *lines]))
+    made = [("a warm film", "pos"), ("so dull", "neg"), ("a moving film", "neg"), ("flat and empty", "neg")]
+    (tmp_path / "made.jsonl").write_text("\n".join(json.dumps({"text": text, "label": label}) for text, label in made))
+    monkeypatch.setattr("sys.argv", ["sentiment", f"--root={tmp_path}/real.tsv", f"--samples={tmp_path}/made.jsonl"])
+    sentiment.main()
+    real, judged = capsys.readouterr().out.splitlines()
+    assert real == "real, held out: 1.000 of 1,000"
+    assert judged.endswith("made.jsonl: 0.750 of 4")

@@ -312,7 +312,7 @@ def shaken(model: Model) -> Model:
 def test_labels_change_samples(preset):
     model = shaken(trainer_of(preset, True).model.eval())
     zeros, ones = (
-        model.sample(3, torch.full((3,), label), generator=torch.Generator().manual_seed(7)) for label in (0, 1)
+        model.sample(12, torch.full((12,), label), generator=torch.Generator().manual_seed(7)) for label in (0, 1)
     )
     assert not torch.equal(zeros, ones)
 

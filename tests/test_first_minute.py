@@ -9,7 +9,7 @@ from aigc_cli.checkpoints.restoring import restore
 from aigc_cli.cli import main
 from aigc_cli.composing.compose import compose
 from aigc_cli.data.pack import open_data
-from aigc_cli.pictures.previews import draw
+from aigc_cli.inference.drawing import draw
 from benchmarks.digit_classifier import accuracy, confidences, train_classifier
 
 

@@ -9,11 +9,15 @@ import pytest
 import torch
 
 from aigc_cli import checkpoints
+from aigc_cli.checkpoints.first_stages import open_first_stage, with_first_stage
 from aigc_cli.checkpoints.restoring import restore
 from aigc_cli.cli import main
+from aigc_cli.errors import CheckpointError
+from aigc_cli.interfaces import DataSpec
 
 DATA = ["data.count=200", "data.size=16", "batch_size=20", "preview.n=4", "preview.tensorboard=false", "device=cpu"]
 STAGE = ["model=vqvae", "model.encoder.width=8", "model.decoder.width=8", "model.codes=8", "model.code_size=4"]
+GLYPHS = {"kind": "image", "shape": [1, 16, 16], "levels": 256, "classes": [str(digit) for digit in range(10)]}
 PRIOR = ["model=vqvae_prior", "model.network.width=16", "model.network.depth=1", "model.network.heads=2"]
 
 
@@ -109,3 +113,52 @@ def test_what_is_no_first_stage_is_refused_in_a_line(stage, here, capsys, words,
     assert said in error
     assert "Traceback" not in error
     assert not (here / "outputs" / "refused").exists()
+
+
+def nested(depth: int) -> dict:
+    node: dict = {"name": "autoregressive"}
+    for _ in range(depth):
+        node = {"name": "autoregressive", "first_stage": node}
+    return node
+
+
+HOSTILE: list[dict] = [  # meta of a stranger's checkpoint, in place of a good one's
+    *({"spec": spec} for spec in (None, [], 5, "spec", {}, {"kind": "image"}, {"kind": []}, [["kind", "image"]])),
+    *({"spec": {**GLYPHS, **wrong}} for wrong in (
+        {"shape": "16"}, {"shape": None}, {"shape": [1, 16, 1 << 40]}, {"shape": [True, 16, 16]},
+        {"shape": [1, "16", 16]},
+        {"shape": [-1, 16, -16]}, {"levels": 0}, {"levels": "256"}, {"levels": 256.0}, {"kind": "\x1b[31m"},
+        {"classes": 5}, {"classes": [1, 2]}, {"source": {"kind": "text"}}, {"source": 7}, {"sound": {"sample_rate": 1}},
+        {"sound": {"sample_rate": 8000, "samples": 99, "evil": 1}}, {"text": {"symbols": ["a"]}}, {"text": 5})),
+    *({"config": config} for config in (None, [], 5)),
+    *({"config": {"model": model}} for model in (None, [], {}, {"name": "os"}, {"name": ["vqvae"]}, nested(150),
+                                                 nested(400))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", range(len(HOSTILE)))
+def test_a_strangers_first_stage_is_checked_as_any_checkpoint(stage, here, case):
+    good, place = checkpoints.resolve(stage), here / "strangers" / str(case)
+    path = checkpoints.save(place, 3, good.tensors(), {**good.meta, **HOSTILE[case]}, {}, keep=1)
+    spec = DataSpec.from_dict(GLYPHS)
+    node = {"name": "autoregressive", "first_stage": str(path)}
+    for opened in (
+        lambda: with_first_stage(node),
+        lambda: with_first_stage(node, spec),
+        lambda: open_first_stage({"model": node, "restart": False}, here / "no", spec, print),
+        lambda: restore(checkpoints.resolve(path), torch.device("cpu")),
+    ):
+        with pytest.raises(CheckpointError) as told:
+            opened()
+        assert str(told.value).isprintable()
+        assert len(str(told.value)) < 500
+
+
+@pytest.mark.parametrize("case", [0, 8, -1])
+def test_a_strangers_first_stage_is_one_line_as_typed(stage, here, capsys, case):
+    good, place = checkpoints.resolve(stage), here / "typed" / str(case)
+    path = checkpoints.save(place, 3, good.tensors(), {**good.meta, **HOSTILE[case]}, {}, keep=1)
+    for words in (["show", *PRIOR, "data.size=16"], ["train", *PRIOR, *DATA, "steps=1", "name=never"]):
+        assert main([*words, f"model.first_stage={path}"]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert not (here / "outputs" / "never").exists()

@@ -161,7 +161,7 @@ def test_anomalies_among_held_out_data(digits, capsys):
     said = said_by(capsys, "anomaly", f"ckpt={run}", "usual=[1,7]", "n=15")
     assert "area under the curve" in said
     assert "15" in said
-    assert "usual: all of the pictures are" in refused(capsys, "anomaly", f"ckpt={run}", "usual=[0,1,2,3,4,5,6,7,8,9]")
+    assert "usual: all of them are" in refused(capsys, "anomaly", f"ckpt={run}", "usual=[0,1,2,3,4,5,6,7,8,9]")
 
 
 def test_a_folder_is_denoised_under_its_own_names(here, capsys):
@@ -190,7 +190,7 @@ MISTAKES = {
     "sample ckpt=clothes interpolate=true": "interpolate: model 'autoencoder' draws no samples.",
     "sample ckpt=noise manifold=true": "manifold: the latents of model 'diffusion' have 1 x 8 x 8",
     "reconstruct ckpt=gan": "ckpt: model 'gan' has no bottleneck to pass pictures through (autoencoders have). It can",
-    "reconstruct ckpt=clothes output=a.txt": "output: given a.txt, allowed: a name that ends in .png",
+    "reconstruct ckpt=clothes output=a.txt": "output: given a.txt, but this model makes pictures. Allowed: a name",
     "reconstruct ckpt=clothes": "ckpt: its config names no data",
     "reconstruct ckpt=clothes samples=nowhere": "samples: no folder 'nowhere'",
     "reconstruct ckpt=clothes samples=empty": "samples: no pictures in 'empty'",
@@ -200,7 +200,7 @@ MISTAKES = {
     "encode ckpt=clothes output=a.npz": "output: given a.npz, but format=npy",
     "encode ckpt=clothes format=pickle": "format: given 'pickle' (text), allowed: npy, safetensors",
     "anomaly ckpt=gan": "ckpt: model 'gan' scores nothing",
-    "anomaly ckpt=clothes samples=mine usual=good": "usual: these pictures have no labels.",
+    "anomaly ckpt=clothes samples=mine usual=good": "usual: these samples have no labels.",
     "anomaly": "ckpt: not set",
     "denoise ckpt=clothes samples=mine": "ckpt: model 'autoencoder' does not denoise. It can: aigc",
     "denoise ckpt=clean": "samples: not set. It is: a picture, or a folder of pictures, to denoise.",

@@ -12,10 +12,12 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
+from aigc_cli.inference.drawing import draw, progress
+from aigc_cli.inference.placing import put_in_place
+from aigc_cli.inference.walking import slerp, walk
 from aigc_cli.pictures import previews
-from aigc_cli.pictures.animations import save_animation, slerp, walk
-from aigc_cli.pictures.placing import put_in_place
-from aigc_cli.pictures.previews import default_columns, draw, grid, grid_size, progress, save_grid, save_image
+from aigc_cli.pictures.animations import save_animation
+from aigc_cli.pictures.previews import default_columns, grid, grid_size, save_grid, save_image
 from aigc_cli.randomness import mix
 
 

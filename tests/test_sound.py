@@ -6,29 +6,34 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from PIL import Image
+from torch.nn import functional as F
 
 from aigc_cli.checkpoints import Checkpoint
 from aigc_cli.checkpoints.restoring import read_spec
 from aigc_cli.cli import main
-from aigc_cli.config import load
+from aigc_cli.composing.compose import compose
+from aigc_cli.config import bind, load
 from aigc_cli.data import AUGMENTS, FOR_SOUNDS
 from aigc_cli.data.augment import sample_keys
 from aigc_cli.data.pack import open_data
 from aigc_cli.data.sound import Clips
 from aigc_cli.data.source import Rejected
 from aigc_cli.data.tones import NOTES, pluck
-from aigc_cli.errors import CheckpointError
-from aigc_cli.interfaces import DataSpec, Shapes, Sound
+from aigc_cli.errors import CheckpointError, DataError
+from aigc_cli.inference.inputs import from_folder
+from aigc_cli.inference.opening import open_model
+from aigc_cli.interfaces import Batch, DataSpec, Shapes, Sound
 from aigc_cli.metrics.fidelity import snr
 from aigc_cli.metrics.pitch import CLEAR, accuracy_of_notes, pitches
 from aigc_cli.models.autoregressive import draw
 from aigc_cli.networks.wavenet import WaveNet
-from aigc_cli.pictures.inputs import from_folder
 from aigc_cli.sounds.companding import amplitudes, compress
 from aigc_cli.sounds.notes import frequency_of
 from aigc_cli.sounds.reading import read_clip
@@ -68,6 +73,12 @@ def test_mu_law_keeps_quiet_sounds():
     assert np.abs(back - wave).max() < 3e-4  # a linear scale of 256 levels has steps of 8e-3
     assert compress(np.array([-1, 0, 1], np.float32)).tolist() == [0, 128, 255]
     assert np.all(np.diff(amplitudes()) > 0)
+    ramp = np.linspace(-1, 1, 10_001, dtype=np.float32)
+    law = DataSpec("audio", (1, len(ramp)), 256, sound=Sound(RATE, len(ramp), mu_law=True))
+    apart = as_stored(torch.from_numpy(ramp), law).numpy().astype(int) - compress(ramp)
+    assert np.abs(apart).max() <= 1  # where a value lies between two levels, either may be taken
+    assert np.abs(apart).mean() < 1e-3
+    assert as_stored(torch.from_numpy(amplitudes()), law).tolist() == list(range(256))
 
 
 def test_a_sine_of_full_scale_is_the_loudest_and_lies_where_it_should():
@@ -164,6 +175,26 @@ def test_windows_are_cut_one_after_another(place):
     assert len(np.unique(samples[:, 0, :8], axis=0)) > 1
 
 
+def test_sub_folders_are_classes_of_sounds_as_of_pictures(place):
+    """The same tree of sounds and of pictures gives the same classes, labels, splits and rejected files."""
+    names = ["b/1", "b/deep/2", "a c/3", "a c/4", "5", *(f"Z/{number}" for number in range(40))]
+    for name in names:
+        (place / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(place / "tree" / f"{name}.wav", sine(220, 0.1), RATE)
+        Image.new("RGB", (8, 8)).save(place / "pictures.png")
+        (place / "tree" / f"{name}.wav.png").write_bytes((place / "pictures.png").read_bytes())
+    sounds = folder_of(place, root=str(place / "tree"), labels=True, max_bad=0.1)
+    pictures = {"name": "image_folder", "root": sounds["root"], "size": 8, "channels": 3, "fit": "crop", "labels": True}
+    packs = open_data(sounds), open_data({**pictures, **PIPELINE, "max_bad": 0.1})
+    for pack, suffix in zip(packs, ("wav", "wav.png"), strict=True):
+        assert pack.spec.class_names == ("Z", "a c", "b")
+        assert pack.rejections() == [(f"5.{suffix}", "lies in no class's sub-folder")]
+        labels = np.concatenate([pack.split(split)[1] for split in ("train", "test")])
+        assert np.bincount(labels).tolist() == [40, 2, 2]
+        with pytest.raises(DataError, match="has no sub-folders to be classes"):
+            open_data({**(sounds if suffix == "wav" else pictures | PIPELINE), "root": str(place / "tree" / "b/deep")})
+
+
 def test_bad_sounds_are_counted_and_too_many_are_an_error(place, capsys):
     write_folder(place)
     broken(place / "sounds")
@@ -171,6 +202,57 @@ def test_bad_sounds_are_counted_and_too_many_are_an_error(place, capsys):
     assert pack.rejected == 4
     assert main(["data", "pack", "data=audio_folder", "data.root=sounds", "data.cache=other"]) == 2
     assert "cannot be used" in capsys.readouterr().err
+
+
+def test_damaged_mp3s_are_told_of_by_us_alone(place, capfd):
+    (place / "sounds").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, 3_000, np.uint8).tobytes()
+    (place / "sounds" / "noise.mp3").write_bytes(noise)
+    assert main(["data", "pack", "data=audio_folder", "data.root=sounds", "data.cache=cache"]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("aigc: data: none of the 1 samples can be trained on. noise.mp3 (no sound that can be read)")
+    assert line.endswith("Type data.root= and others.")
+
+
+def test_all_rates_are_counted(place, capsys):
+    (place / "sounds").mkdir()
+    for index, rate in enumerate((8_000, 8_000, 11_025, 16_000, 22_050, 44_100, 48_000)):
+        soundfile.write(place / "sounds" / f"{index}.wav", sine(220, 0.2, rate), rate)
+    assert sum(open_data(folder_of(place)).counts.values()) == 7
+    said = capsys.readouterr().err
+    assert "2 of 8,000 Hz, 1 of 11,025 Hz, 1 of 16,000 Hz, 1 of 22,050 Hz, 2 of other rates: all are resampled" in said
+
+
+@pytest.mark.parametrize("view", ["wave", "mel"])
+def test_data_check_draws_a_sheet_of_waves_and_spectrograms(place, capsys, view):
+    write_folder(place)
+    short = ["data.seconds=0.128", "data.sample_rate=8000", "data.labels=true", f"data.features={view}", "output=looks"]
+    assert main(["data", "check", "data=audio_folder", "data.root=sounds", "data.cache=cache", *short, "n=2"]) == 0
+    assert "checked:  every file is what its checksum says" in capsys.readouterr().out
+    sheet = np.asarray(Image.open(place / "looks" / "audio_folder-sounds.png"))
+    assert sheet.shape == (98, 2 * 160 + 2, 3)  # two tiles, a gap between: a wave of 32 rows above 64 bands
+    heat = [sheet[34:, left : left + 160].astype(int).sum((1, 2)) for left in (0, 162)]
+    loudest = [int(rows.argmax()) for rows in heat]  # 880 Hz lies above 220 Hz; classes take turns: high, low
+    assert loudest[0] < loudest[1]
+
+
+def test_a_broken_recording_of_many_windows_is_one_bad_file(place, capsys):
+    """Of 20 good recordings of a window each and one of 20 broken windows, a 21st cannot be used, and not a half."""
+    (place / "sounds").mkdir()
+    for index in range(20):
+        soundfile.write(place / "sounds" / f"{index}.wav", sine(220, 0.13), RATE)
+    holes = np.where(np.arange(20 * 1024) % 1000 == 0, math.nan, 0.1).astype(np.float32)
+    soundfile.write(place / "sounds" / "holes.wav", holes, RATE, subtype="FLOAT")
+    node = folder_of(place, cut="windows", max_bad=0.048)
+    pack = open_data(node)
+    assert (sum(pack.counts.values()), pack.rejected) == (20, 1)
+    assert pack.rejections() == [("holes.wav", "values that are not finite")]
+    assert "1 files cannot be used" in capsys.readouterr().err
+    assert not open_data(node).fresh
+    with pytest.raises(DataError, match=r"max_bad=0.047 of the 21 files cannot be used. holes.wav \([^)]*\)[.] Remove"):
+        open_data({**node, "max_bad": 0.047})  # the pack that is there is asked again
+    with pytest.raises(DataError, match=r"max_bad=0.047 of the 21 files"):
+        open_data({**node, "max_bad": 0.047, "cache": "other"})
 
 
 @pytest.mark.parametrize(
@@ -246,8 +328,12 @@ def test_speech_commands_are_read_as_torchaudio_lays_them_out(place, capsys):
     assert pack.counts == {"train": 4, "test": 2}
     assert pack.spec.class_names == ("no", "yes")
     assert open_data({**node, "words": ["yes"]}).counts == {"train": 2, "test": 1}
+    (root / "testing_list.txt").write_text("yes/a0_nohash_0.wav\n")
+    assert open_data(node).counts == {"train": 5, "test": 1}  # another list, another pack
     assert main(["data", "pack", "data=speech_commands", "data.words=[yess]", "data.cache=cache"]) == 2
     assert "no 'yess'. Did you mean 'yes'?" in capsys.readouterr().err
+    assert main(["data", "pack", "data=speech_commands", "data.words=[]", "data.cache=cache"]) == 2
+    assert "data.words: given [], allowed: list of texts of length >= 1 or null" in capsys.readouterr().err
 
 
 def test_sheets_show_waves_and_spectrograms():
@@ -362,6 +448,38 @@ def test_a_folder_of_sounds_is_measured_and_refused_in_words(place, capsys):
     assert "samples: no sounds in 'none'" in capsys.readouterr().err
 
 
+def tuned_samples(place: Path, rate: int) -> list[str]:
+    """Write a sine of every note; return the words that measure them."""
+    for number, note in enumerate(NOTES):
+        path = place / f"made-{rate}" / f"{number}.wav"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, sine(frequency_of(note), 1.0, rate), rate)
+    small = ["data=tones", "data.count=240", "data.seconds=1", f"data.sample_rate={rate}", "data.cache=cache"]
+    return ["evaluate", f"samples=made-{rate}", *small, "features=pixels"]
+
+
+def test_no_pitch_is_measured_at_rates_that_do_not_hold_it(place, capsys):
+    """The highest pitch that is looked for is C5, 523.25 Hz: it takes a rate of more than 1,046.5 Hz."""
+    slow = tuned_samples(place, 1_046)
+    assert main([*slow, "metrics=[pitch]"]) == 2
+    wanted = "metrics: pitch of these notes needs 1,047 Hz or more, and these sounds have 1,046. Leave it out, or train"
+    assert wanted in capsys.readouterr().err
+    assert not (place / "made-1046-evaluation").exists()
+    assert main(slow) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("aigc: pitch is not measured: pitch of these notes needs 1,047 Hz")
+    assert "inception_score needs 20" in said[1]  # of the measures that are left
+    assert main([*tuned_samples(place, 1_047), "metrics=[pitch]"]) == 0
+    assert json.loads((place / "made-1047-evaluation" / "evaluation.json").read_text())["figures"]["pitch_error"] < 4
+
+
+def test_training_says_why_it_cannot_measure_pitch(place, capsys):
+    small = ["data=tones", "data.count=120", "data.seconds=1.024", "data.sample_rate=1000", "data.cache=cache"]
+    wanted = ["evaluate_every=1", "evaluation.metrics=[pitch]", "evaluation.best=pitch_error"]
+    assert main(["train", *small, "model=wavegan", "steps=1", *wanted]) == 2
+    assert "evaluation.metrics: pitch of these notes needs 1,047 Hz or more" in capsys.readouterr().err
+
+
 def test_wavenet_draws_with_its_cache_what_it_would_without():
     """Logits within 1e-5 in fp32; in float64 the same symbols from the same noise."""
     torch.manual_seed(0)
@@ -384,10 +502,41 @@ def test_wavenet_draws_with_its_cache_what_it_would_without():
     assert torch.equal(quick, slow)
 
 
+def test_both_channels_of_a_moment_are_neighbours_to_wavenet():
+    """A network whose logits name the symbol after the last one draws 0, 1, 2, 3, ...: left, right, left, right."""
+    spec = DataSpec("audio", (2, 8), 256, None, Sound(8000, 8, mu_law=True))
+    small = ["model.network.width=4", "model.network.skip=4", "model.network.stacks=1", "model.network.layers=2"]
+    config = compose("train", ["model=wavenet", "data=tones", *small]).config["model"]
+    model: Any = bind("models", config, "model")(spec).eval()
+    heard = []
+
+    def counting(tokens, condition=None, cache=None):
+        heard.append(tokens)
+        places = 0 if cache is None else cache.length
+        new = torch.arange(places, places + tokens.shape[1] + (places == 0))
+        if cache is not None:
+            cache.length += len(new)
+        return 99.0 * F.one_hot(new, 256).expand(len(tokens), -1, -1)
+
+    model.network.forward = counting
+    stored = model.sample(1, None, generator=torch.Generator().manual_seed(0))
+    assert stored[0, 0].tolist() == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert stored[0, 1].tolist() == [1, 3, 5, 7, 9, 11, 13, 15]
+    heard.clear()
+    model.phases()[0].loss(Batch(stored, None, torch.tensor(0)))
+    assert heard[0][0].tolist() == list(range(15))
+
+
 def test_wavenet_wants_levels(capsys):
     small = ["data=tones", "data.count=120", "data.seconds=0.128", "data.cache=cache", "data.workers=0"]
     assert main(["train", *small, "model=wavenet", "data.mu_law=false"]) == 2
     assert "these data have 65,536. Type data.mu_law=true" in capsys.readouterr().err
+
+
+def waves_of(folder: Path, pattern: str) -> torch.Tensor:
+    """Return the sounds of a folder, (N, T)."""
+    files = sorted(folder.glob(pattern))
+    return torch.stack([torch.from_numpy(soundfile.read(file, dtype="float32")[0]) for file in files])
 
 
 def test_an_autoencoder_of_sounds_is_measured_by_the_error_it_makes(place):
@@ -399,7 +548,18 @@ def test_an_autoencoder_of_sounds_is_measured_by_the_error_it_makes(place):
     assert main(["evaluate", "ckpt=outputs/coder"]) == 0
     figures = json.loads(Path("outputs/coder/evaluation.json").read_text())["figures"]
     assert set(figures) == {"snr"}
-    assert main(["reconstruct", "ckpt=outputs/coder"]) == 0
+    assert main(["reconstruct", "ckpt=outputs/coder", "n=3"]) == 0
+    heard = Path("outputs/coder/samples/reconstructions-step-00000003")
+    assert heard.with_suffix(".png").is_file()
+    names = [f"{index:05d}-{name}.wav" for index in range(3) for name in ("given", "reconstruction")]
+    assert sorted(file.name for file in heard.iterdir()) == names
+    run = open_model({"ckpt": "outputs/coder", "device": "cpu"}, "Reconstructs", "")
+    given, made = (waves_of(heard, f"*-{name}.wav") for name in ("given", "reconstruction"))
+    x = run.model.spec.decode(given[:, None])
+    with torch.no_grad():
+        expected = run.model.spec.encode(run.model.reconstruct(x, None))[:, 0]
+    torch.testing.assert_close(made, expected, rtol=0, atol=2e-4)
+    assert (made - given).abs().max() > 0.01
     assert main(["encode", "ckpt=outputs/coder"]) == 0
 
 

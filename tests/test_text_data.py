@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -234,7 +235,7 @@ def test_cutting_anew_keeps_the_text_and_its_words(texts, most):
 
 def test_byte_pairs_of_parts_are_those_of_the_whole():
     text = (MANY + "The quick  brown fox\n\n   jumps 1234 times. ") * 50
-    words = learn("bpe", 500, [("train", text)], total=len(text), ends=False)
+    words = learn("bpe", 500, lambda _: [("train", text)], total=len(text), ends=False)
     apart = np.concatenate(words.encode_all(list(at_blanks([text], 64))))
     assert apart.tolist() == words.encode(text).tolist()
     assert words.decode(apart.tolist()) == text
@@ -257,6 +258,49 @@ def test_byte_pairs_do_not_depend_on_threads_or_hashes(tmp_path):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "RAYON_NUM_THREADS": threads}
         said.add(subprocess.check_output([sys.executable, "-c", DETERMINED, json.dumps(settings)], env=environment))
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("kind", ["characters", "bpe"])
+def test_learning_a_vocabulary_shows_how_far_it_is(tmp_path, monkeypatch, kind):
+    shown: list[tuple[int, int]] = []
+
+    class Bar:
+        def __init__(self, *, total: int, **_: Any) -> None:
+            self.total, self.n = total, 0
+
+        def __enter__(self):
+            return self
+
+        def update(self, read: int) -> None:
+            self.n += read
+
+        def __exit__(self, *_: object) -> None:
+            shown.append((self.total, self.n))
+
+    monkeypatch.setattr(learning, "tqdm", Bar)
+    text = written(tmp_path / "t.txt", "für Größe und Maß. " * 2000)
+    opened("text_file", tmp_path, root=text, vocabulary=kind, vocabulary_size=300)
+    lines = written(tmp_path / "p.tsv", table(SENTENCES * 9))
+    opened("pairs", tmp_path, root=lines, vocabulary=kind, vocabulary_size=300)
+    assert shown == [(path.stat().st_size,) * 2 for path in (text, lines)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["text_file", "pairs"])
+def test_room_on_the_disk_is_looked_for_before_text_is_written(tmp_path, monkeypatch, name, kind):
+    text = "für Größe und Maß. " * 9000 if name == "text_file" else table(SENTENCES * 50)
+    root = written(tmp_path / "t.tsv", text)
+    settings: dict[str, Any] = {"vocabulary": kind, "vocabulary_size": 300, "root": root, "length": 64}
+    needed = sum(path.stat().st_size for path in opened(name, tmp_path, **settings).path.glob("*.s*s"))
+    for share in (0.9, 1.1):
+        usage = shutil._ntuple_diskusage(1, 1, int(needed * share))  # type: ignore[attr-defined]
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, usage=usage: usage)
+        if share > 1:
+            assert opened(name, tmp_path / "roomy", **settings).counts["train"]
+            break
+        with pytest.raises(DataError, match=r"^data\.cache: .* MB left, and .* needed\. Type data\.cache="):
+            opened(name, tmp_path / "full", **settings)
+        assert all(entry.name.startswith(".lock-") for entry in (tmp_path / "full" / "cache").iterdir())
 
 
 MEASURED = """
@@ -688,7 +732,7 @@ def test_the_ids_of_a_tokenizer_may_have_gaps_and_be_many(tmp_path):
 
 
 def test_byte_pairs_take_text_that_is_no_unicode():
-    words = learn("bpe", 300, [("train", "some text")], total=9, ends=False)
+    words = learn("bpe", 300, lambda _: [("train", "some text")], total=9, ends=False)
     assert words.decode(words.encode("a\ud800b").tolist()) == "a\ufffd\ufffd\ufffdb"
 
 

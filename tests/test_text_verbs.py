@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 from html.parser import HTMLParser
@@ -65,6 +66,17 @@ def answering(place) -> str:
     return "outputs/answering"
 
 
+@pytest.fixture(scope="module")
+def labelled(place) -> str:
+    rows = [f"{('bad', 'good')[i % 2]}\tit was {('dull', 'fun')[i % 2]} {i}" for i in range(200)]
+    Path("reviews.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n")
+    words = ["data=reviews", "data.root=reviews.tsv", "data.length=24", "data.vocabulary=characters", "steps=3",
+             "batch_size=8", "preview.every=0", "model.conditional=true", "optimizer.lr=0.05"]  # fmt: skip
+    assert run("train", *LANGUAGE, *words, "name=labelled") == 0
+    assert run("train", *LANGUAGE, *words, "model.label_dropout=0", "name=always_labelled") == 0
+    return "outputs/labelled"
+
+
 def newest(folder: str, ending: str) -> Path:
     return max(Path(folder, "samples").glob(f"*{ending}"), key=lambda path: path.stat().st_mtime_ns)
 
@@ -121,6 +133,32 @@ def test_text_of_text(answering, capsys):
     assert "1 text of seq2seq" in capsys.readouterr().out
     assert run("sample", f"ckpt={answering}") == 2
     assert "source: not set. This model makes text of text: type source='...'." in capsys.readouterr().err
+
+
+def test_texts_are_guided_by_their_label(labelled):
+    told = {}
+    for label, guidance in itertools.product(("bad", "good"), (None, 0, 1, 40)):
+        words = [f"label={label}", f"output={label}-{guidance}.txt"]
+        words += [] if guidance is None else [f"guidance={guidance}"]
+        assert run("sample", f"ckpt={labelled}", "n=4", "prompt=it ", *words) == 0
+        told[label, guidance] = Path(f"{label}-{guidance}.txt").read_text()
+    assert told["bad", 0] == told["good", 0]
+    assert told["bad", None] == told["bad", 1]
+    assert len({told["bad", 0], told["bad", 40], told["good", 40]}) == 3
+    assert run("sample", f"ckpt={labelled}", "n=1", "label=bad", "prompt=it ", "guidance=2", "precision=bf16") == 0
+    assert run("evaluate", f"ckpt={labelled}", "metrics=[novelty]", "n=20", "guidance=2") == 0
+
+
+@pytest.mark.parametrize("verb", ["sample", "evaluate"])
+@pytest.mark.parametrize("guidance", [0, 2])
+def test_guidance_needs_labels_that_were_hidden_in_training(labelled, verb, guidance, capsys):
+    capsys.readouterr()
+    assert run(verb, "ckpt=outputs/always_labelled", "n=1", f"guidance={guidance}") == 2
+    out, said = capsys.readouterr()
+    assert not out
+    assert f"guidance: given {guidance}" in said
+    assert "Type guidance=1, or train with model.label_dropout=0.1." in said
+    assert len(said.splitlines()) == 1
 
 
 REFUSED = {

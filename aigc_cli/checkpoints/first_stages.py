@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from aigc_cli.checkpoints import Checkpoint, fit, latest, resolve
 from aigc_cli.checkpoints.finding import Warn
-from aigc_cli.checkpoints.restoring import restore
+from aigc_cli.checkpoints.restoring import outlined, read_node, restore
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import DataSpec
 
@@ -49,34 +49,31 @@ def open_first_stage(config: Mapping[str, Any], directory: Path, spec: DataSpec,
         return None
     own = None if config["restart"] else latest(directory / "checkpoints", warn=warn)
     if own is not None:
-        return Stage({**node, KEY: own.meta["config"]["model"][KEY]}, None, str(own.path))
+        return Stage({**node, KEY: read_node(own)[KEY]}, None, str(own.path))
     checkpoint = _opened(node[KEY])
     model = restore(checkpoint, torch.device("cpu"))
     _refuse_other_data(model.spec, spec, node[KEY])
-    return Stage({**node, KEY: _settings(checkpoint)}, model.state_dict(), str(checkpoint.path))
+    return Stage({**node, KEY: dict(read_node(checkpoint))}, model.state_dict(), str(checkpoint.path))
 
 
 def with_first_stage(node: Mapping[str, Any], spec: DataSpec | None = None) -> Mapping[str, Any]:
-    """Return a model's settings with those of its first stage in the path's place; spec: data it must have learnt."""
+    """Return a model's settings with those of its first stage in the path's place; spec: data it must have learnt.
+
+    What the checkpoint says of itself is checked as that of any other.
+    """
     if not isinstance(node.get(KEY), str):
         return node
     checkpoint = _opened(node[KEY])
+    stage = outlined(checkpoint)
     if spec is not None:
-        _refuse_other_data(DataSpec.from_dict(checkpoint.meta["spec"]), spec, node[KEY])
-    return {**node, KEY: _settings(checkpoint)}
+        _refuse_other_data(stage.spec, spec, node[KEY])
+    return {**node, KEY: dict(read_node(checkpoint))}
 
 
 def _opened(path: str) -> Checkpoint:
     if path == "???":
         raise ConfigError(f"{WHERE}: not set. Train one (aigc train model=vqvae), then type {WHERE}=outputs/NAME.")
     return resolve(Path(path).expanduser())
-
-
-def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
-    node = checkpoint.meta["config"].get("model")
-    if not isinstance(node, Mapping):
-        raise ConfigError(f"{WHERE}: {checkpoint.path} names no model, so it cannot be built again. Choose another.")
-    return dict(node)
 
 
 def _refuse_other_data(learnt: DataSpec, spec: DataSpec, path: str) -> None:

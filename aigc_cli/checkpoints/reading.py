@@ -19,6 +19,7 @@ from torch import Tensor
 
 from aigc_cli import __version__
 from aigc_cli.errors import CheckpointError
+from aigc_cli.wording import shown
 
 FORMAT = 1  # raise it when an older aigc could not read what this one writes
 WEIGHTS, STATE, MANIFEST = "model.safetensors", "trainer.pt", "manifest.json"
@@ -46,7 +47,7 @@ class Checkpoint:
         try:
             return safetensors.torch.load_file(file)
         except (SafetensorError, OSError, ValueError) as error:
-            raise CheckpointError(f"{file} is damaged: {_first_line(error)}.") from error
+            raise CheckpointError(f"{file} is damaged: {first_line(error)}.") from error
 
     def state(self) -> dict[str, Any]:
         """Return what resuming needs besides."""
@@ -58,7 +59,7 @@ class Checkpoint:
             with warnings.catch_warnings(action="ignore"):  # torch warns of protocols that no file of ours has
                 state = torch.load(file, weights_only=True, map_location="cpu")
         except UNREADABLE as error:
-            raise CheckpointError(f"{file} cannot be read safely: {_first_line(error)}.") from error
+            raise CheckpointError(f"{file} cannot be read safely: {first_line(error)}.") from error
         if not isinstance(state, dict):
             raise CheckpointError(f"{file} holds no trainer's state but a {type(state).__name__}.")
         return state
@@ -206,5 +207,6 @@ def _parse(text: str | bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def first_line(error: BaseException) -> str:
+    """Return the beginning of what went wrong, as one may print it: a stranger's words may be in it."""
+    return shown((str(error).splitlines() or [type(error).__name__])[0])[:400]

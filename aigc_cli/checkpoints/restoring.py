@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from aigc_cli.checkpoints import Checkpoint, fit
+from aigc_cli.checkpoints.reading import first_line
 from aigc_cli.config import bind
 from aigc_cli.errors import CheckpointError, ConfigError, DataError
 from aigc_cli.interfaces import DataSpec, Model
+from aigc_cli.runs.added_settings import completed
 from aigc_cli.sounds.windows import hop_of
 from aigc_cli.texts.reading import vocabulary
 from aigc_cli.texts.vocabulary import LARGEST
@@ -24,21 +26,28 @@ SMALL = 1 << 28  # bytes that any model may take, buffers that are not stored in
 
 def restore(checkpoint: Checkpoint, device: torch.device) -> Model:
     """Return the checkpoint's model with its weights, ready to sample; CheckpointError where they do not fit."""
-    spec = read_spec(checkpoint)
-    node = _config(checkpoint).get("model")
-    where = f"{checkpoint.path}: its config"
-    try:
-        make = bind("models", node if isinstance(node, Mapping) else {}, "model")
-        with torch.device("meta"):  # costs neither time nor memory, so that absurd sizes are found before they hurt
-            outline = make(spec)
-    except (ConfigError, RuntimeError, TypeError, OverflowError, ValueError, LookupError, AssertionError) as error:
-        raise CheckpointError(f"{where} does not build a model in this version of aigc: {error}") from error
-    tensors = checkpoint.tensors()
+    spec, node = read_spec(checkpoint), read_node(checkpoint)
+    outline, tensors = outlined(checkpoint), checkpoint.tensors()
     fit(outline, tensors, str(checkpoint.path))  # compares only
     _refuse_absurd_size(outline, tensors, checkpoint)
-    model = make(spec)
+    model = bind("models", node, "model")(spec)
     fit(model, tensors, str(checkpoint.path))
     return model.to(device).eval()
+
+
+def outlined(checkpoint: Checkpoint) -> Model:
+    """Return the checkpoint's model without memory for its weights; CheckpointError where it describes none.
+
+    That costs neither time nor memory, so that absurd sizes are found before they hurt.
+    """
+    try:
+        with torch.device("meta"):
+            return bind("models", read_node(checkpoint), "model")(read_spec(checkpoint))
+    except CheckpointError:
+        raise
+    except (ConfigError, RuntimeError, TypeError, OverflowError, ValueError, LookupError, AssertionError) as error:
+        raise CheckpointError(f"{checkpoint.path}: its config does not build a model in this version of aigc: "
+                              f"{first_line(error)}") from error  # fmt: skip
 
 
 def read_spec(checkpoint: Checkpoint) -> DataSpec:
@@ -99,11 +108,16 @@ def _sounds(spec: DataSpec) -> bool:
     return seen and 8 <= sound.bands <= 512 and not sound.mu_law
 
 
-def _config(checkpoint: Checkpoint) -> Mapping[str, Any]:
+def read_node(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    """Return the settings of the checkpoint's model, not checked yet; CheckpointError where there are none."""
     config = checkpoint.meta.get("config")
-    if not isinstance(config, Mapping):
-        raise CheckpointError(f"{checkpoint.path}: its metadata carry no config, so it cannot be built again.")
-    return config
+    try:
+        node = completed(config.get("model")) if isinstance(config, Mapping) else None
+    except RecursionError:
+        node = None
+    if not isinstance(node, Mapping):
+        raise CheckpointError(f"{checkpoint.path}: its metadata carry no model's config, so it cannot be built again.")
+    return node
 
 
 def _refuse_absurd_size(outline: Model, tensors: dict[str, Tensor], checkpoint: Checkpoint) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Le
 
 from aigc_cli.errors import ConfigError
-from aigc_cli.pictures.opening import home_of, open_model, probe, refuse_to_replace, short, writing_at
+from aigc_cli.inference.opening import home_of, open_model, probe, refuse_to_replace, short, writing_at
 from aigc_cli.wording import suggestion
 
 if TYPE_CHECKING:
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aigc_cli.composing.compose import Composed
-    from aigc_cli.pictures.inputs import Inputs
-    from aigc_cli.pictures.opening import Opened
+    from aigc_cli.inference.inputs import Inputs
+    from aigc_cli.inference.opening import Opened
 
 LISTED = 10  # lines of the table on the terminal
+LONGEST = 200  # characters of a name there
 
 
 def anomaly(
@@ -40,15 +41,15 @@ def anomaly(
     device: str,
     batch_size: Annotated[int, Ge(1), Le(65536)],
 ) -> None:
-    """Score every picture, write a ranked table and a histogram, and say how well scores tell usual from unusual."""
-    opened = open_model(run.config, "Scores", "scores nothing (autoencoders, a vae and priors do)")
+    """Score every sample, write a ranked table and a histogram, and say how well scores tell usual from unusual."""
+    opened = open_model(run.config, "Scores", "scores nothing (autoencoders, a vae and priors do)", text=True)
     folder, prefix = home_of(opened.checkpoint.path, "anomaly")
     what = (Path(samples).resolve().name if samples else split) + (f"-n-{n}-seed-{seed}" if n else "")
     folder = Path(output).expanduser() if output else folder / f"{prefix}{what}-step-{opened.checkpoint.step:08d}"
     probe(folder)
     refuse_to_replace(folder / "scores.json", folder / "scores.csv", folder / "histogram.png")
 
-    from aigc_cli.pictures.inputs import inputs_for
+    from aigc_cli.inference.inputs import inputs_for
 
     inputs = inputs_for(opened.model, run.config, opened.trained)
     names = [] if usual is None else [str(name) for name in (usual if isinstance(usual, list) else [usual])]
@@ -56,7 +57,7 @@ def anomaly(
     scores = _scores(opened, inputs, batch_size, seed)
     area = None if is_usual is None else area_under_curve(scores[~is_usual], scores[is_usual])
     with writing_at(folder):
-        _write(folder, inputs, scores, is_usual, area)
+        _write(folder, inputs, scores, is_usual, area, "texts" if opened.model.spec.text else "pictures")
     _tell(opened, inputs, scores, area, folder)
 
 
@@ -76,40 +77,43 @@ def _told_apart(inputs: Inputs, usual: Sequence[str]) -> NDArray[np.bool_] | Non
     if not usual:
         return None
     if inputs.labels is None:
-        raise ConfigError("usual: these pictures have no labels. Put them into sub-folders, or leave usual out.")
+        raise ConfigError("usual: these samples have no labels. Put pictures into sub-folders, texts into a .jsonl "
+                          "with labels, or leave usual out.")  # fmt: skip
     for name in usual:
         if name not in inputs.classes:
             known = ", ".join(inputs.classes[:20])
             raise ConfigError(f"usual: no class {name!r}.{suggestion(name, inputs.classes)} Classes: {known}.")
     found = np.isin(inputs.labels, [inputs.classes.index(name) for name in usual])
     if found.all() or not found.any():
-        raise ConfigError(
-            f"usual: {'all' if found.all() else 'none'} of the pictures are. Allowed: some of the classes."
-        )
+        raise ConfigError(f"usual: {'all' if found.all() else 'none'} of them are. Allowed: some of the classes.")
     return found
 
 
 def _scores(opened: Opened, inputs: Inputs, batch_size: int, seed: int) -> NDArray[np.floating]:
+    """Return the model's scores; of pieces of text, for each symbol: in whole the longest would be the least usual."""
     import numpy as np
     import torch
     from tqdm import tqdm
 
     from aigc_cli.devices import explaining_memory
+    from aigc_cli.models.pieces import counted
 
-    parts = []
+    parts, text = [], opened.model.spec.text
+    end = None if text is None else text.end
     devices = [opened.device] if opened.device.type == "cuda" else []
     with explaining_memory(opened.device, batch_size), torch.no_grad(), torch.random.fork_rng(devices):
         torch.manual_seed(seed)  # a bound is estimated from draws
         bar = tqdm(total=len(inputs), desc="scoring", leave=False, disable=None, dynamic_ncols=True)
         for x, condition in inputs.chunks(opened.model, batch_size, opened.device):
-            parts.append(opened.model.score(x, condition).cpu().numpy())
+            scores = opened.model.score(x, condition)
+            parts.append((scores if end is None else scores / counted(x, end).sum(1)).cpu().numpy())
             bar.update(len(x))
         bar.close()
     return np.concatenate(parts)
 
 
 def _write(
-    folder: Path, inputs: Inputs, scores: NDArray, is_usual: NDArray[np.bool_] | None, area: float | None
+    folder: Path, inputs: Inputs, scores: NDArray, is_usual: NDArray[np.bool_] | None, area: float | None, what: str
 ) -> None:
     """Write scores.csv, the most unusual first, scores.json about all of them, and histogram.png."""
     from aigc_cli.files import atomic_write
@@ -128,7 +132,7 @@ def _write(
     about = {"n": len(scores), "mean": float(scores.mean()), "area_under_curve": area, "mean_by_class": means}
     atomic_write(folder / "scores.json", json.dumps(about, indent=1).encode())
     groups = {"all": scores} if is_usual is None else {"usual": scores[is_usual], "unusual": scores[~is_usual]}
-    title = f"{len(scores):,} pictures" + (f"; area under the curve {area:.4f}" if area is not None else "")
+    title = f"{len(scores):,} {what}" + (f"; area under the curve {area:.4f}" if area is not None else "")
     axes = "score: the higher, the less usual", "share of each group"
     save_image(draw_histogram(groups, title, axes), folder / "histogram.png")
 
@@ -138,12 +142,15 @@ def _tell(opened: Opened, inputs: Inputs, scores: NDArray, area: float | None, f
     from rich.markup import escape
     from rich.table import Table
 
+    from aigc_cli.texts.reading import safe
+
     title = f"{opened.name}, step {opened.checkpoint.step:,}: the least usual of {len(scores):,}"
     table = Table(title=escape(title), title_justify="left")
     for column in ("rank", "score", "name", "label"):
         table.add_column(column, justify="right" if column in ("rank", "score") else "left")
     for rank, index in enumerate((-scores).argsort(kind="stable")[:LISTED], 1):
-        table.add_row(str(rank), f"{scores[index]:.4g}", escape(inputs.names[index]), escape(inputs.label_of(index)))
+        name = safe(inputs.names[index].replace("\n", "\\n"))[:LONGEST]
+        table.add_row(str(rank), f"{scores[index]:.4g}", escape(name), escape(inputs.label_of(index)))
     Console().print(table)
     if area is not None:
         print(f"area under the curve: {area:.4f} (1: every unusual one scores higher; 0.5: chance)")

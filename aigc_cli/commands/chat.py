@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, Gt, Le
 
 from aigc_cli.errors import ConfigError
-from aigc_cli.pictures.request import SETTINGS, existing_checkpoint
+from aigc_cli.inference.request import SETTINGS, existing_checkpoint
 
 if TYPE_CHECKING:
     import torch
@@ -67,8 +67,8 @@ class _Partner:
         from aigc_cli.checkpoints import resolve
         from aigc_cli.checkpoints.restoring import restore
         from aigc_cli.devices import choose
-        from aigc_cli.pictures.choices import choose_labels, sampling_settings
-        from aigc_cli.pictures.opening import preset_of
+        from aigc_cli.inference.choices import choose_labels, sampling_settings
+        from aigc_cli.inference.opening import preset_of
         from aigc_cli.texts.reading import source_of
         from aigc_cli.texts.writing import OF_WRITING
 

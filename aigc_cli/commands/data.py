@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Le
 
-from aigc_cli.data.folders import shown
 from aigc_cli.errors import DataError
 from aigc_cli.files import atomic_write
 from aigc_cli.runs.names import safe
 from aigc_cli.texts.describing import examples, lengths_said, vocabulary_said
 from aigc_cli.texts.pages import RULE
+from aigc_cli.wording import shown
 
 if TYPE_CHECKING:
     from aigc_cli.composing.compose import Composed
@@ -103,7 +103,10 @@ def _verify(pack: Pack) -> None:
 
 
 def _draw(pack: Pack, path: Path, n: int, seed: int) -> Path:
-    """Write a grid of training samples: by class in turn where there are labels, below their sources if any."""
+    """Write a grid of training samples: by class in turn where there are labels, below their sources if any.
+
+    Sounds are drawn as waves and spectrograms.
+    """
     from aigc_cli.pictures.previews import default_columns, save_grid, stacked
 
     samples, condition = pack.split("train")
@@ -114,7 +117,7 @@ def _draw(pack: Pack, path: Path, n: int, seed: int) -> Path:
         columns = default_columns(min(n, len(order)), len(present))
         order = _in_turn(order, condition, len(present))
     picked = order[:n]
-    pictures = samples[picked]
+    pictures = _sheet(pack, samples[picked]) if pack.about.get("sound") else samples[picked]
     if condition is not None and pack.about.get("source"):
         columns = default_columns(2 * len(picked))
         pictures = stacked([condition[picked], pictures], columns)
@@ -123,6 +126,14 @@ def _draw(pack: Pack, path: Path, n: int, seed: int) -> Path:
     except OSError as error:
         raise _not_written(path, error) from None
     return path
+
+
+def _sheet(pack: Pack, stored: np.ndarray) -> np.ndarray:
+    import torch
+
+    from aigc_cli.pictures.rows import shown as drawn
+
+    return drawn(torch.from_numpy(np.array(stored)), pack.spec)
 
 
 def _write(pack: Pack, path: Path, n: int, seed: int) -> Path:

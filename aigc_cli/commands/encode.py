@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Le
 
 from aigc_cli.errors import ConfigError
-from aigc_cli.pictures.opening import home_of, open_model, probe, refuse_to_replace, short, writing_at
+from aigc_cli.inference.opening import home_of, open_model, probe, refuse_to_replace, short, writing_at
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from aigc_cli.composing.compose import Composed
-    from aigc_cli.pictures.inputs import Inputs
-    from aigc_cli.pictures.opening import Opened
+    from aigc_cli.inference.inputs import Inputs
+    from aigc_cli.inference.opening import Opened
 
 MOST_POINTS = 10_000  # of a map; more hide each other
 
@@ -44,14 +44,14 @@ def encode(
     format = format or ("safetensors" if target is not None and target.suffix == ".safetensors" else "npy")
     if target is not None and target.suffix != f".{format}":
         raise ConfigError(f"output: given {output}, but format={format}. Type a name that ends in .{format}.")
-    opened = open_model(run.config, "Encodes", "encodes nothing (autoencoders do)")
+    opened = open_model(run.config, "Encodes", "encodes nothing (autoencoders do)", text=True)
     folder, prefix = home_of(opened.checkpoint.path, "codes")
     what = (Path(samples).resolve().name if samples else split) + (f"-n-{n}-seed-{seed}" if n else "")
     target = target or folder / f"{prefix}{what}-step-{opened.checkpoint.step:08d}.{format}"
     probe(target.parent)
     refuse_to_replace(target, target.with_suffix(".csv"), target.with_suffix(".png"))
 
-    from aigc_cli.pictures.inputs import inputs_for
+    from aigc_cli.inference.inputs import inputs_for
 
     inputs = inputs_for(opened.model, run.config, opened.trained)
     codes = _codes(opened, inputs, batch_size)

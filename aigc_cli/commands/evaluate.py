@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt, Le, Len
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.measures import OF_SAMPLES, Group, Look
 from aigc_cli.files import file_digest
-from aigc_cli.pictures.request import SETTINGS
+from aigc_cli.inference.request import SETTINGS
 
 if TYPE_CHECKING:
     import torch
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 
     from aigc_cli.composing.compose import Composed
     from aigc_cli.data.pack import Pack
-    from aigc_cli.evaluating.evaluation import Evaluator, Figures, Wishes
-    from aigc_cli.evaluating.of_text import TextEvaluator
+    from aigc_cli.evaluating.evaluation import Wishes
 
-FEW = 100  # real pictures, below which figures say little
 NEEDS = {
     "likelihood": "bounds it (a vae, ddpm)", "restoration": "reconstructs or transforms (autoencoders)",
     "translation": "makes text of text (seq2seq)", "perplexity": "foresees text (lstm, transformer)",
@@ -88,10 +86,10 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
     from aigc_cli.devices import choose, explaining_memory, warn_of_slow_bf16
     from aigc_cli.evaluating.choosing import evaluator_of
     from aigc_cli.evaluating.evaluation import Figures
-    from aigc_cli.evaluating.report import write_to_run
-    from aigc_cli.pictures.choices import sampling_settings
-    from aigc_cli.pictures.held_out import data_of
-    from aigc_cli.pictures.opening import preset_of
+    from aigc_cli.evaluating.report import tell, write_to_run
+    from aigc_cli.inference.choices import sampling_settings
+    from aigc_cli.inference.held_out import data_of
+    from aigc_cli.inference.opening import preset_of
 
     began = time.perf_counter()
     chosen = choose(config["device"], config["precision"])
@@ -119,7 +117,7 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
     drawing = {"precision": chosen.precision} if n or "translation" in evaluator.wishes.metrics else {}
     weights = checkpoint.path / "model.safetensors" if checkpoint.path.is_dir() else checkpoint.path
     about = {"ckpt": str(config["ckpt"]), "of": file_digest(weights), "step": checkpoint.step, **drawing, **typed}
-    _tell(config, evaluator, figures, f"{name}, step {checkpoint.step:,}", about, folder, n, began)
+    tell(config, evaluator, figures, f"{name}, step {checkpoint.step:,}", about, folder, n, began)
     if of_run and not typed and config["output"] is None:  # the figures of the model as it was trained
         write_to_run(folder, checkpoint.step, figures.values)
 
@@ -130,7 +128,8 @@ def _of_folder(config: Mapping[str, Any]) -> None:
     from aigc_cli.data.pack import open_data
     from aigc_cli.devices import choose, explaining_memory
     from aigc_cli.evaluating.evaluation import Evaluator
-    from aigc_cli.pictures.inputs import from_folder
+    from aigc_cli.evaluating.report import tell
+    from aigc_cli.inference.inputs import from_folder
 
     if "name" not in config["data"]:
         raise ConfigError("data: what are the samples to resemble? Type data=mnist data.root=FOLDER.")
@@ -138,25 +137,51 @@ def _of_folder(config: Mapping[str, Any]) -> None:
     folder = Path(config["samples"]).expanduser()
     pack = open_data(config["data"])
     if pack.spec.kind == "text":
-        raise ConfigError("samples: pictures and sounds of a folder can be measured, not text. Type ckpt=.")
+        _of_texts(config, pack, folder, began)
+        return
     samples = torch.from_numpy(from_folder(folder, pack.spec, config["data"], config["n"]).x)
     device = choose(config["device"], "fp32").torch
     with explaining_memory(device, config["batch_size"]):
         evaluator = Evaluator(pack, _wishes({**config, "n": len(samples)}, pack, None), device).prepare()
         figures = evaluator.of_samples(samples)
-    beside = folder.resolve().with_name(f"{folder.resolve().name}-evaluation")  # within, it would be a sample
     about = {"samples": str(folder), "of": hashlib.sha256(samples.numpy().tobytes()).hexdigest()}
-    _tell(config, evaluator, figures, folder.name, about, beside, len(samples), began)
+    tell(config, evaluator, figures, folder.name, about, _beside(folder), len(samples), began)
+
+
+def _of_texts(config: Mapping[str, Any], pack: Pack, path: Path, began: float) -> None:
+    import torch
+
+    from aigc_cli.evaluating.of_text import TextEvaluator
+    from aigc_cli.evaluating.report import tell
+    from aigc_cli.texts.given import read_passages
+
+    evaluator = TextEvaluator(pack, _wishes(config, pack, None), torch.device("cpu"))
+    passages = read_passages(path, running=pack.about["text"]["end"] is None)
+    figures = evaluator.of_given(passages)
+    digest = hashlib.sha256(repr(passages).encode("utf-8", "surrogatepass")).hexdigest()
+    about = {"samples": str(path), "of": digest}
+    tell(config, evaluator, figures, path.name, about, _beside(path), min(len(passages), config["n"]), began)
+
+
+def _beside(path: Path) -> Path:
+    """Return the folder for the figures of samples that are given: within their own, they would be samples."""
+    path = path.resolve()
+    return path.with_name(f"{path.name}-evaluation")
 
 
 def _wishes(config: Mapping[str, Any], pack: Pack, model: Any) -> Wishes:
-    from aigc_cli.evaluating.applicable import applicable, features_for
+    from aigc_cli.evaluating.applicable import applicable, features_for, too_slow_for_notes
     from aigc_cli.evaluating.evaluation import Wishes
 
     allowed = applicable(pack, model)
     chosen = tuple(config["metrics"]) if config["metrics"] is not None else allowed
+    if config["metrics"] is None and OF_SAMPLES[0] in allowed and (why := too_slow_for_notes(pack.spec)):
+        print(f"aigc: pitch is not measured: {why}.", file=sys.stderr)
     for group, who in NEEDS.items():
         if group in chosen and group not in allowed:
+            if model is None and pack.spec.text:
+                raise ConfigError(f"metrics: {group} cannot be told of these texts. Allowed of samples= and these "
+                                  f"data: {', '.join(allowed)}.")  # fmt: skip
             raise ConfigError(f"metrics: {group} needs a model that {who}. Leave it out.")
     if model is not None and not allowed:
         raise ConfigError("ckpt: this model draws no samples and restores nothing, so nothing of it can be measured.")
@@ -182,7 +207,7 @@ def _drawn(model: Any, config: Mapping[str, Any], asked: Tensor | None, device: 
     import torch
     from tqdm import tqdm
 
-    from aigc_cli.pictures.previews import draw_chunks
+    from aigc_cli.inference.drawing import draw_chunks
 
     n, chunk = config["n"], min(config["batch_size"], config["n"])
     chunks = draw_chunks(model, n, asked, seed=config["seed"], device=device, chunk=chunk, **settings)
@@ -195,37 +220,3 @@ def _home(path: Path) -> tuple[Path, bool]:
     path = path.resolve()
     folder = path.parent if path.is_file() else path
     return (folder.parent.parent, True) if folder.parent.name == "checkpoints" else (folder, False)
-
-
-def _tell(
-    config: Mapping[str, Any],
-    evaluator: Evaluator | TextEvaluator,
-    figures: Figures,
-    title: str,
-    about: dict[str, Any],
-    folder: Path,
-    n: int,
-    began: float,
-) -> None:
-    from aigc_cli.evaluating.report import print_table, write_copies, write_json
-
-    folder, wishes = Path(config["output"]).expanduser() if config["output"] else folder, evaluator.wishes
-    real = min(evaluator.pack.counts[wishes.split], n)
-    how = f"{n:,} samples against {real:,} of the {wishes.split} split, features {wishes.features}"
-    if evaluator.given.spec.kind == "text":
-        how = f"{n:,} samples" if n else f"held-out text ({wishes.split} split)"
-    elif 0 < real < FEW:
-        held_out = evaluator.pack.counts[wishes.split]
-        other = "Type n=1000 for more." if n < held_out else "Type split=train for more." * (wishes.split != "train")
-        other = other if n >= held_out or not wishes.given else "More samples would be compared with more of them."
-        print(
-            f"aigc: only {real} real pictures to compare with: figures mean little. {other}".rstrip(), file=sys.stderr
-        )
-    elif not n:
-        how = f"held-out data ({wishes.split} split)"
-    print_table(f"{title}: {how}, {time.perf_counter() - began:.0f} s", figures)
-    about |= {"n": n, "data": evaluator.given.fingerprint, "split": wishes.split, "features": wishes.features,
-              "weights": wishes.weights, "seed": wishes.seed, "draws": wishes.draws}  # fmt: skip
-    print(f"  figures: {write_json(folder, about, figures)}")
-    if figures.copies and (path := write_copies(folder, figures.copies, evaluator.given.spec)):
-        print(f"  copies:  {path} (samples over the training data nearest to them, the most alike first)")

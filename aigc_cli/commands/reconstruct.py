@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, Le
 
 from aigc_cli.errors import ConfigError
-from aigc_cli.pictures.opening import home_of, open_model, probe, short, writing_at
+from aigc_cli.inference.opening import home_of, open_model, probe, short, writing_at
 
 if TYPE_CHECKING:
-    from aigc_cli.composing.compose import Composed
-    from aigc_cli.pictures.inputs import Inputs
-    from aigc_cli.pictures.opening import Opened
+    from torch import Tensor
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+    from aigc_cli.composing.compose import Composed
+    from aigc_cli.inference.inputs import Inputs
+    from aigc_cli.inference.opening import Opened
+    from aigc_cli.interfaces import DataSpec
+
+SUFFIXES = {False: (".png", ".jpg", ".jpeg", ".webp"), True: (".txt", ".jsonl", ".html")}  # of pictures, of text
 
 
 def reconstruct(
@@ -33,55 +36,103 @@ def reconstruct(
     device: str,
     batch_size: Annotated[int, Ge(1), Le(4096)],
 ) -> None:
-    """Write a grid, rows of pictures over rows of their reconstructions, and say where it lies."""
+    """Write a grid, rows of pictures over rows of their reconstructions, or texts, and say where it lies."""
     config = run.config
     target = Path(output).expanduser() if output else None
-    if target is not None and target.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"output: given {output}, allowed: a name that ends in {', '.join(SUFFIXES)}.")
+    if target is not None and not any(target.suffix.lower() in endings for endings in SUFFIXES.values()):
+        raise ConfigError(f"output: given {output}, allowed: a name that ends in {', '.join(SUFFIXES[False])}, of "
+                          f"texts in {', '.join(SUFFIXES[True])}.")  # fmt: skip
     if samples is not None and label is not None:
         raise ConfigError(
             "label: of the model's own data only; samples= are taken whatever they show. Leave one of them out."
         )
-    opened = open_model(config, "Reconstructs", "has no bottleneck to pass pictures through (autoencoders have)")
+    opened = open_model(config, "Reconstructs", "has no bottleneck to pass pictures through (autoencoders have)",
+                        text=True)  # fmt: skip
     folder, prefix = home_of(opened.checkpoint.path, "samples")
     of = f"-{Path(samples).resolve().name}" if samples else ""
-    target = target or folder / f"{prefix}reconstructions-step-{opened.checkpoint.step:08d}{of}.png"
+    text = bool(opened.model.spec.text)
+    default = folder / f"{prefix}reconstructions-step-{opened.checkpoint.step:08d}{of}{SUFFIXES[text][0]}"
+    target = target or default
+    if target.suffix.lower() not in SUFFIXES[text]:
+        what = "texts" if text else "pictures"
+        raise ConfigError(f"output: given {output}, but this model makes {what}. Allowed: a name that ends in "
+                          f"{', '.join(SUFFIXES[text])}.")  # fmt: skip
     probe(target.parent)
 
     inputs = chosen(opened, config)
-    written = _write(opened, inputs, target, batch_size)
-    print(f"{len(inputs)} pictures over their reconstructions by {opened.name}: {short(written)}")
+    written, heard = (_write_texts if text else _write)(opened, inputs, target, batch_size)
+    what = "texts and" if text else "sounds over" if opened.model.spec.sound else "pictures over"
+    print(f"{len(inputs)} {what} their reconstructions by {opened.name}: {short(written)}")
+    if heard:
+        print(f"listen: {short(heard)}")
     print(f"next: aigc anomaly ckpt={short(Path(str(ckpt)))}")
 
 
-def _write(opened: Opened, inputs: Inputs, target: Path, batch_size: int) -> Path:
-    """Draw the grid; return where it lies."""
-    import numpy as np
+def _write(opened: Opened, inputs: Inputs, target: Path, batch_size: int) -> tuple[Path, Path | None]:
+    """Draw the grid, and write what can be heard into a folder beside it; return where they lie."""
     import torch
 
     from aigc_cli.devices import explaining_memory
-    from aigc_cli.pictures.placing import put_in_place
+    from aigc_cli.inference.placing import put_in_place
     from aigc_cli.pictures.previews import default_columns, grid, save_image, stacked
     from aigc_cli.pictures.rows import shown
 
-    rows: tuple[list, list] = ([], [])
+    rows: tuple[list[Tensor], list[Tensor]] = ([], [])
     with explaining_memory(opened.device, batch_size), torch.no_grad():
         for x, condition in inputs.chunks(opened.model, batch_size, opened.device):
             for row, part in zip(rows, (x, opened.model.reconstruct(x, condition)), strict=True):
-                row.append(shown(part, opened.model.spec))
-    columns = min(default_columns(2 * len(inputs)), len(inputs))
-    page = grid(stacked([np.concatenate(row) for row in rows], columns), columns)
+                row.append(part.cpu())
+    given, made = (torch.cat(row) for row in rows)
+    spec, columns = opened.model.spec, min(default_columns(2 * len(inputs)), len(inputs))
+    page = grid(stacked([shown(given, spec), shown(made, spec)], columns), columns)
     about = {"step": str(opened.checkpoint.step), "config": json.dumps(opened.trained, sort_keys=True)}
+    heard = _write_sounds(given, made, spec, target.with_suffix("")) if spec.sound else None
     with writing_at(target), put_in_place(target) as place:
         save_image(page, place.aside, metadata=about)
+    return place.path, heard
+
+
+def _write_sounds(given: Tensor, made: Tensor, spec: DataSpec, folder: Path) -> Path:
+    """Write 00000-given.wav, 00000-reconstruction.wav, ... into a folder; return where it lies."""
+    from aigc_cli.inference.placing import put_in_place
+    from aigc_cli.sounds.waveforms import waves, write_waves
+
+    assert spec.sound, "of sounds only"
+    with writing_at(folder), put_in_place(folder) as place:
+        for stored, name in ((given, "given"), (made, "reconstruction")):
+            write_waves(waves(stored, spec), spec.sound.sample_rate, place.aside, names=[name] * len(stored))
     return place.path
+
+
+def _write_texts(opened: Opened, inputs: Inputs, target: Path, batch_size: int) -> tuple[Path, None]:
+    """Print and write each text and what became of it; return where."""
+    import torch
+
+    from aigc_cli.devices import explaining_memory
+    from aigc_cli.files import atomic_write
+    from aigc_cli.inference.placing import put_in_place
+    from aigc_cli.texts.pages import PAGES, Passage, as_pairs
+    from aigc_cli.texts.reading import safe, texts_of
+
+    passages, spec = list[Passage](), opened.model.spec
+    with explaining_memory(opened.device, batch_size), torch.no_grad():
+        for x, condition in inputs.chunks(opened.model, batch_size, opened.device):
+            made = texts_of(opened.model.reconstruct(x, condition), spec)
+            passages += [Passage(text, source=given) for text, given in zip(made, texts_of(x, spec), strict=True)]
+    print(safe(as_pairs(passages, "")))
+    page = {**PAGES, "txt": as_pairs}[target.suffix[1:].lower()]
+    title = f"{opened.name}, step {opened.checkpoint.step:,}"
+    with writing_at(target), put_in_place(target) as place:
+        place.aside.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(place.aside, page(passages, title).encode("utf-8", "replace"), durable=False)
+    return place.path, None
 
 
 def chosen(opened: Opened, config: Mapping[str, Any]) -> Inputs:
     """Return the pictures that are asked for: of the classes of label=, or any."""
-    from aigc_cli.pictures.choices import choose_labels
-    from aigc_cli.pictures.held_out import data_of, some_of
-    from aigc_cli.pictures.inputs import Inputs, inputs_for
+    from aigc_cli.inference.choices import choose_labels
+    from aigc_cli.inference.held_out import data_of, some_of
+    from aigc_cli.inference.inputs import Inputs, inputs_for
 
     if config["samples"] is not None:
         return inputs_for(opened.model, config, opened.trained)

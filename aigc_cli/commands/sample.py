@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from aigc_cli.pictures.opening import home_of, preset_of, probe, short, writing_at
-from aigc_cli.pictures.request import Request, plain_request, settled
+from aigc_cli.inference.opening import home_of, preset_of, probe, short, writing_at
+from aigc_cli.inference.request import Request, plain_request, settled
 
 if TYPE_CHECKING:
     from aigc_cli.checkpoints import Checkpoint
@@ -38,6 +38,7 @@ def sample(
     prompt: str | None,
     length: Annotated[int, Ge(1), Le(1_000_000)] | None,
     source: str | None,
+    target: str | None,
     grid: str | None,
     format: Literal["png", "jpeg", "webp", "gif", "wav", "flac", "txt", "jsonl", "html"] | None,
     files: bool,

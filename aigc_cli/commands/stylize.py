@@ -47,9 +47,9 @@ def stylize(
     """Write a picture for each of `content` and say where they lie."""
     config = run.config
     _refuse_contradictions(config, run.defaults)
+    from aigc_cli.inference.opening import probe, writing_at
+    from aigc_cli.inference.placing import put_in_place
     from aigc_cli.pictures.files import find_pictures
-    from aigc_cli.pictures.opening import probe, writing_at
-    from aigc_cli.pictures.placing import put_in_place
 
     began = time.perf_counter()
     pictures = find_pictures(str(content), "content")
@@ -114,8 +114,8 @@ def _of_checkpoint(config: Mapping[str, Any]) -> tuple[Paint, str]:
     import torch
 
     from aigc_cli.devices import explaining_memory
+    from aigc_cli.inference.opening import open_model
     from aigc_cli.pictures.files import as_picture, as_stored
-    from aigc_cli.pictures.opening import open_model
 
     opened = open_model(config, "Transforms", "has learnt no style (aigc train model=fast_style does)")
     model, device = opened.model, opened.device

@@ -14,7 +14,7 @@ from aigc_cli.wording import ALSO_CALLED, GROUP, given, suggestion
 # Values of these keys are paths or names, in which `=`, commas and brackets mean nothing.
 PATHS = {"ckpt", "init", "output", "root", "cache", "path", "folder", "file", "name"}
 
-VERBATIM = ("prompt", "source")  # text as it is, of aigc sample
+VERBATIM = ("prompt", "source", "target")  # text as it is, of aigc sample
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ import functools
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from aigc_cli.data.folders import File, existing_folder, list_files, shown, split_by_hash
+from aigc_cli.data.folders import File, existing_folder, list_files, split_by_hash
 from aigc_cli.data.recordings import Cut, contents_of, reader_of
 from aigc_cli.data.sound import Bands, Clips, SampleRate, Seconds, View
-from aigc_cli.data.source import OUTSIDE, Contents, Reader, digest
+from aigc_cli.data.source import Contents, Reader, digest
+from aigc_cli.data.subfolders import classes_of, labelled, names_of
 from aigc_cli.errors import DataError
 from aigc_cli.sounds.reading import KINDS, SUFFIXES
 
@@ -51,16 +52,14 @@ class AudioFolder:
         """List those that are sounds by name."""
         found = [path for path, _, _ in self.files if path.lower().endswith(SUFFIXES)]
         if not found:
-            raise DataError(f"data.root: no sounds ({KINDS}) among the {len(self.files)} files of '{self.root}'.")
-        inside = [path for path in found if "/" in path]
-        if self.labels and not inside:
-            raise DataError(f"data.labels: '{self.root}' has no sub-folders to be classes. Type data.labels=false.")
+            raise DataError(f"data.root: no sounds ({KINDS}) among the {len(self.files)} files of '{self.root}'. "
+                            "Type data.root= and the folder of yours.")  # fmt: skip
         return found
 
     @functools.cached_property
     def classes(self) -> list[str] | None:
         """List the sub-folders of sounds, where they are labels."""
-        return sorted({path.partition("/")[0] for path in self.recordings if "/" in path}) if self.labels else None
+        return classes_of(self.recordings, self.root) if self.labels else None
 
     def fingerprint(self) -> str:
         """Return a digest of the settings and of the files' names, sizes and times."""
@@ -69,17 +68,12 @@ class AudioFolder:
 
     def spec(self) -> dict[str, Any]:
         """Describe a clip; its sub-folder may be its label."""
-        return self.clips.spec([shown(each) for each in self.classes] if self.classes is not None else None)
+        return self.clips.spec(names_of(self.classes))
 
     def contents(self) -> Contents:
         """List the clips; the recordings that 5 % of them are from are held out."""
-        root, paths, outside = existing_folder(self.root), self.recordings, []
-        if self.classes is not None:
-            outside = [(path, OUTSIDE) for path in paths if "/" not in path]
-            paths = [path for path in paths if "/" in path]
-        index = {name: label for label, name in enumerate(self.classes or ())}
-        labels = {path: index[path.partition("/")[0]] for path in paths} if index else None
-        ignored = len(self.files) - len(self.recordings)
+        root, ignored = existing_folder(self.root), len(self.files) - len(self.recordings)
+        paths, labels, outside = labelled(self.recordings, self.classes)
         found = contents_of(root, split_by_hash(paths), labels, self.clips, self.cut, ignored)
         found.rejected[:0] = outside
         return found

@@ -62,11 +62,6 @@ def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
     return entry.is_symlink() and not os.path.exists(entry.path)  # false too for a link to itself
 
 
-def shown(text: str) -> str:
-    """Return a file's name as one may print it: line breaks, control characters and broken UTF-8 are escaped."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-
-
 def is_held_out(path: str) -> bool:
     """Tell whether a path's hash puts it into the test split, so that adding files moves no other file."""
     return hash_of(path) % TEST_SHARE == 0

@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge, Le
-from numpy.typing import NDArray
 
 from aigc_cli.data.decode import SUFFIXES, Fit, is_picture, read_picture
-from aigc_cli.data.folders import File, existing_folder, list_files, shown, split_by_hash
-from aigc_cli.data.source import OUTSIDE, Contents, Reader, Split, digest, image_spec
+from aigc_cli.data.folders import File, existing_folder, list_files, split_by_hash
+from aigc_cli.data.source import Contents, Reader, Split, digest, image_spec
+from aigc_cli.data.subfolders import classes_of, labelled, names_of
 from aigc_cli.errors import DataError
 
 
@@ -42,12 +42,7 @@ class ImageFolder:
     @functools.cached_property
     def classes(self) -> list[str] | None:
         """List the sub-folders of pictures, where they are labels."""
-        if not self.labels:
-            return None
-        classes = sorted({path.partition("/")[0] for path in self.pictures if "/" in path})
-        if not classes:
-            raise DataError(f"data.labels: '{self.root}' has no sub-folders to be classes. Type data.labels=false.")
-        return classes
+        return classes_of(self.pictures, self.root) if self.labels else None
 
     def fingerprint(self) -> str:
         """Return a digest of the settings and of the files' names, sizes and times."""
@@ -56,22 +51,19 @@ class ImageFolder:
 
     def spec(self) -> dict[str, Any]:
         """Describe a sample; its sub-folder may be its label."""
-        classes = [shown(each) for each in self.classes] if self.classes is not None else None
-        return image_spec(self.channels, self.size, classes)
+        return image_spec(self.channels, self.size, names_of(self.classes))
 
     def contents(self) -> Contents:
         """List the pictures, told by name or else by content; 5 % are held out."""
-        paths = self.pictures
-        if not paths:
+        if not self.pictures:
             kinds = "PNG, JPEG, WebP, BMP, GIF, TIFF"
             raise DataError(f"data.root: no pictures ({kinds}) among the {len(self.files)} files of '{self.root}'.")
-        ignored, rejected = len(self.files) - len(paths), []
-        if self.labels:
-            rejected = [(path, OUTSIDE) for path in paths if "/" not in path]
-            paths = [path for path in paths if "/" in path]
-        classes = self.classes
-        splits = {split: Split(keys, _labels(keys, classes)) for split, keys in split_by_hash(paths).items()}
-        return Contents(splits, ignored, rejected)
+        paths, labels, outside = labelled(self.pictures, self.classes)
+        splits = {
+            split: Split(keys, np.array([labels[key] for key in keys], np.int64) if labels else None)
+            for split, keys in split_by_hash(paths).items()
+        }
+        return Contents(splits, len(self.files) - len(self.pictures), outside)
 
     def reader(self, split: str) -> Reader:
         """Return the function that decodes a file."""
@@ -89,10 +81,3 @@ def _looks_like(path: Path) -> bool:
             return is_picture(file.read(12))
     except OSError:
         return False
-
-
-def _labels(paths: list[str], classes: list[str] | None) -> NDArray[np.int64] | None:
-    if classes is None:
-        return None
-    index = {name: label for label, name in enumerate(classes)}
-    return np.array([index[path.partition("/")[0]] for path in paths], np.int64)

@@ -42,6 +42,7 @@ class Pack:
     rejected: int
     fingerprint: str
     ignored: int = 0  # files that are none of the kind
+    given: int | None = None  # files, or texts: those that cannot be used as well; None: one of every sample
     fresh: bool = False  # packed by this call
 
     @functools.cached_property
@@ -97,8 +98,9 @@ def open_data(node: Mapping[str, Any], *, progress: bool = True) -> Pack:
             raise DataError(
                 f"data.cache: cannot write to '{cache}' ({reason}). Type data.cache= and a folder with room."
             ) from None
-    total, what = sum(pack.counts.values()) + pack.rejected, "texts" if pack.about["kind"] == "text" else "files"
-    too_many(pack.rejections(), total, settings["max_bad"], what)
+    what = "texts" if pack.about["kind"] == "text" else "files"
+    given = sum(pack.counts.values()) + pack.rejected if pack.given is None else pack.given
+    too_many(pack.rejections(), given, settings["max_bad"], what)
     return pack
 
 
@@ -132,7 +134,9 @@ def read_pack(path: Path, fingerprint: str) -> Pack | None:
         if meta["format"] != FORMAT or meta["fingerprint"] != fingerprint:
             return None
         wrong = [name for name, about in meta["files"].items() if (path / name).stat().st_size != about["bytes"]]
-        pack = Pack(meta["spec"], path, meta["counts"], meta["rejected"], fingerprint, meta["ignored"])
+        pack = Pack(
+            meta["spec"], path, meta["counts"], meta["rejected"], fingerprint, meta["ignored"], meta.get("given")
+        )
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         if not os.path.exists(path):  # unlike Path.exists, false too where we may not look: no pack for us
             return None
@@ -151,14 +155,15 @@ def _packed(
     """Pack aside and rename, so that a pack is whole or is not there."""
     contents = None if isinstance(source, Stream) else source.contents()
     spec, folder = source.spec(), path.with_name(f"{TEMPORARY}{path.name}.{os.getpid()}")
-    if contents:
-        _want_room(sum(len(split.keys) for split in contents.splits.values()), spec, path.parent)
+    listed = [len(split.keys) for split in contents.splits.values()] if contents else []
+    _want_room(source.expected() if isinstance(source, Stream) else sum(listed), spec, path.parent)
     try:
         folder.mkdir()
         done = _written(source, contents, folder, settings, progress)
         meta = {
             "format": FORMAT, "name": source.name, "fingerprint": fingerprint, "spec": spec,
-            "counts": done.counts, "rejected": len(done.rejected), "ignored": done.ignored, "files": done.files,
+            "counts": done.counts, "rejected": len(done.rejected), "ignored": done.ignored, "given": done.given,
+            "files": done.files,
         }  # fmt: skip
         atomic_write(folder / "meta.json", json.dumps(meta, indent=1).encode())
         into_place(folder, path)
@@ -169,11 +174,11 @@ def _packed(
     if done.rejected:
         what = "texts" if spec["kind"] == "text" else "files"
         print(f"aigc: {len(done.rejected)} {what} cannot be used: {path / 'rejected.jsonl'}.", file=sys.stderr)
-    return Pack(spec, path, done.counts, len(done.rejected), fingerprint, done.ignored, fresh=True)
+    return Pack(spec, path, done.counts, len(done.rejected), fingerprint, done.ignored, done.given, fresh=True)
 
 
 def _want_room(count: int, spec: Mapping[str, Any], place: Path) -> None:
-    """Raise DataError where the disk has no room for so many samples; of a stream nobody knows before."""
+    """Raise DataError where the disk has no room for so many samples."""
     needed = count * sum(row.nbytes for row in arrays_of(spec).values())
     free = shutil.disk_usage(place).free
     if needed > free:

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from aigc_cli.data.folders import shown
 from aigc_cli.data.source import OUTSIDE, Contents, Key, Reader, Rejected, Rows, Source, arrays_of
 from aigc_cli.errors import DataError
 from aigc_cli.files import sync
+from aigc_cli.wording import shown
 
 FEW = 512  # samples that are decoded sooner than worker processes start
 CHUNK_BYTES, CHUNK_SAMPLES = 8 * 2**20, 128  # what a worker decodes at a time; a few chunks per worker are in memory
@@ -41,6 +41,7 @@ class Packed:
 
     counts: dict[str, int] = field(default_factory=dict)
     files: dict[str, dict[str, int | str]] = field(default_factory=dict)  # name -> bytes, sha256
+    given: int = 0  # files, or texts: those that cannot be used as well
     rejected: list[Bad] = field(default_factory=list)
     ignored: int = 0  # files that are none of the kind: counted, never an error
     notes: list[str] = field(default_factory=list)  # what the user should know of how they were packed
@@ -52,21 +53,27 @@ def write_pack(
     """Write every split's samples and labels, and the list of the rejected; OSError where the disk refuses."""
     listed = [(shown(path), reason) for path, reason in contents.rejected]
     packed = Packed(rejected=listed, ignored=contents.ignored, notes=contents.notes)
-    total = sum(len(split.keys) for split in contents.splits.values()) + len(packed.rejected)
+    samples = sum(len(split.keys) for split in contents.splits.values())
+    total = samples + len(packed.rejected)
+    packed.given = (samples if contents.files is None else contents.files) + len(packed.rejected)
     quiet, arrays = not progress or not sys.stderr.isatty(), arrays_of(source.spec())
     with decoding(source, contents, workers) as decode, tqdm(
         total=total, desc=f"packing {source.name}", unit="sample", disable=quiet, leave=False, dynamic_ncols=True
     ) as bar:  # fmt: skip
         for name, split in contents.splits.items():
-            kept = []
+            kept: list[int] = []
+            told: set[str] = set()
             with contextlib.ExitStack() as stack:
                 files = {each: stack.enter_context(Recorded(folder / f"{name}.{each}")) for each in arrays}
                 for start, keys, (rows, good, bad) in decode(name, split.keys):
                     for each, file in files.items():
                         file.write(rows[each])
                     kept += [start + index for index in good]
-                    packed.rejected += bad
-                    too_many(packed.rejected, total, max_bad)
+                    for path, reason in bad:
+                        if path not in told:  # several samples may be of one file
+                            told.add(path)
+                            packed.rejected.append((path, reason))
+                    too_many(packed.rejected, packed.given, max_bad)
                     bar.update(len(keys))
             packed.files |= {file.path.name: file.about() for file in files.values()}
             packed.counts[name] = len(kept)
@@ -88,7 +95,9 @@ def write_rejected(rejected: Sequence[Bad], folder: Path) -> None:
 def none_to_train_on(packed: Packed, total: int) -> None:
     """Raise DataError where nothing of the training split could be used."""
     if not packed.counts["train"]:
-        raise DataError(f"data: none of the {total} samples can be trained on.{_named(packed.rejected)}")
+        raise DataError(
+            f"data: none of the {total} samples can be trained on.{_named(packed.rejected)} Type data.root= and others."
+        )
 
 
 def too_many(rejected: Sequence[Bad], total: int, max_bad: float, what: str = "files") -> None:

@@ -10,13 +10,14 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from aigc_cli.data.folders import File, shown
+from aigc_cli.data.folders import File
 from aigc_cli.data.pieces import Piece, Pieces
 from aigc_cli.data.text_file import Length
 from aigc_cli.data.text_reading import LONGEST_LINE, existing_path, files_at, lines, readable
 from aigc_cli.errors import DataError
 from aigc_cli.texts.learning import VocabularyKind, VocabularySize, ready_made, tokenizer_of
 from aigc_cli.texts.vocabulary import Vocabulary
+from aigc_cli.wording import shown
 
 HELD_OUT = (".val.tsv", ".test.tsv")  # endings of a folder's file that is held out, the first that is there
 NO_TAB = "no tab: a line is a source, a tab and its target"

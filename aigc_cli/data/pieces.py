@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from aigc_cli.data.folders import File, hash_of, is_held_out, shown
+from aigc_cli.data.folders import File, hash_of, is_held_out
 from aigc_cli.data.source import Part, digest
 from aigc_cli.data.text_reading import batched, codec_of, ignore
 from aigc_cli.errors import DataError
 from aigc_cli.texts.learning import VocabularyKind, VocabularySize, learn
 from aigc_cli.texts.vocabulary import Vocabulary
+from aigc_cli.wording import shown
 
 READING = 1  # raised when pieces are read otherwise, so that old packs are not taken for new ones
 TOGETHER = 1024  # pieces that are encoded at a time
@@ -39,6 +40,7 @@ class Survey:
     """Say what reading all pieces has shown."""
 
     classes: list[str]
+    pieces: int  # that may be stored, so long as they are not too long
     moved: int | None  # the hash of the one that changes its split, so that none is empty
 
 
@@ -98,7 +100,7 @@ class Pieces(ABC):
         if not sum(count.values()):
             raise DataError(f"data.root: nothing in '{self.root}' can be used.{shown(first)}")
         moved = least if not count["test"] and least != greatest else greatest if not count["train"] else None
-        return Survey(sorted(labels), moved)
+        return Survey(sorted(labels), sum(count.values()), moved)
 
     def split(self, piece: Piece) -> str:
         """Return the split of a piece: its own, or by a hash, so that equal texts are in the same one."""
@@ -116,9 +118,12 @@ class Pieces(ABC):
 
     def learnt(self, sides: int) -> Vocabulary:
         """Learn a vocabulary of the first so many texts of each piece."""
-        whole = (piece for piece in self.pieces(ignore) if not piece.fault)
-        texts = ((self.split(piece), text) for piece in whole for text in piece.texts[:sides])
-        return learn(self.kind, self.vocabulary_size, texts, total=self.size(), ends=True)
+
+        def read(count: Callable[[int], object]) -> Iterator[tuple[str, str]]:
+            whole = (piece for piece in self.pieces(count) if not piece.fault)
+            return ((self.split(piece), text) for piece in whole for text in piece.texts[:sides])
+
+        return learn(self.kind, self.vocabulary_size, read, total=self.size(), ends=True)
 
     def spec(self) -> dict[str, Any]:
         """Describe a piece, and its source where there is one."""
@@ -154,6 +159,10 @@ class Pieces(ABC):
         index = {label: number for number, label in enumerate(self.survey.classes)}
         labels = np.array([index[str(piece.label)] for piece, _ in kept], np.int64) if index else None
         return Part(split, rows, labels, rejected)
+
+    def expected(self) -> int:
+        """Return how many pieces parts will yield at most."""
+        return self.survey.pieces
 
     def remarks(self) -> tuple[int, list[str]]:
         """Say nothing: no file is ignored, since each was named."""

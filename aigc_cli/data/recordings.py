@@ -15,6 +15,7 @@ from aigc_cli.data.source import Contents, Key, Reader, Rejected, Split
 from aigc_cli.sounds.reading import Head, read_clip, read_head
 
 Cut: TypeAlias = Literal["first", "windows"]
+MOST_RATES = 4  # that a note counts
 
 
 def contents_of(
@@ -40,7 +41,7 @@ def contents_of(
             keys += [(path, begin) for begin in begins]
             kept += [path] * len(begins)
         splits[split] = Split(keys, np.array([labels[path] for path in kept], np.int64) if labels else None)
-    return Contents(splits, ignored, rejected, list(_notes(heads, clips)))
+    return Contents(splits, ignored, rejected, list(_notes(heads, clips)), files=len(heads))
 
 
 def reader_of(root: Path, clips: Clips, trim: bool = False) -> Reader:
@@ -62,7 +63,9 @@ def _windows(samples: int, each: int) -> Sequence[int]:
 def _notes(heads: list[Head], clips: Clips) -> Iterable[str]:
     rates = Counter(head.sample_rate for head in heads)
     if any(rate != clips.sample_rate for rate in rates):
-        counted = ", ".join(f"{count:,} of {rate:,} Hz" for rate, count in rates.most_common(4))
+        counted = ", ".join(f"{count:,} of {rate:,} Hz" for rate, count in rates.most_common(MOST_RATES))
+        if others := sum(rates.values()) - sum(count for _, count in rates.most_common(MOST_RATES)):
+            counted += f", {others:,} of other rates"
         yield f"{counted}: all are resampled to data.sample_rate={clips.sample_rate}."
     short = sum(head.samples_at(clips.sample_rate) < clips.samples for head in heads)
     longest = max((head.frames / head.sample_rate for head in heads), default=0.0)

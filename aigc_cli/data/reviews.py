@@ -13,14 +13,14 @@ import numpy as np
 from annotated_types import Ge
 from numpy.typing import NDArray
 
-from aigc_cli.data.folders import File, shown
+from aigc_cli.data.folders import File
 from aigc_cli.data.pieces import Piece, Pieces
 from aigc_cli.data.source import Rejected
 from aigc_cli.data.text_file import Length
 from aigc_cli.data.text_reading import LONGEST_LINE, blocks, existing_path, files_at, lines, readable
 from aigc_cli.errors import DataError
 from aigc_cli.texts.learning import VocabularyKind, VocabularySize
-from aigc_cli.wording import suggestion
+from aigc_cli.wording import shown, suggestion
 
 Column: TypeAlias = Annotated[int, Ge(1)] | str | None  # by number, by name, or found by a usual name
 Found: TypeAlias = tuple[str | None, str | None, File]  # split and label as the file's path says them, and the file

@@ -43,6 +43,7 @@ class Contents:
     ignored: int = 0  # files that are no pictures by name and content: counted, never an error
     rejected: list[tuple[str, str]] = field(default_factory=list)  # (path, reason), known before any decoding
     notes: list[str] = field(default_factory=list)  # what the user should know of how they are packed
+    files: int | None = None  # that the keys are in, the rejected not among them; None: as many as keys
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,10 @@ class Stream(Protocol):
 
     def size(self) -> int:
         """Return how many bytes parts will read, for a progress bar."""
+        ...
+
+    def expected(self) -> int:
+        """Return about how many samples parts will yield, for which there must be room on the disk."""
         ...
 
     def remarks(self) -> tuple[int, list[str]]:

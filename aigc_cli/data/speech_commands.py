@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Len
 
 from aigc_cli.data.downloads import download
 from aigc_cli.data.folders import list_files
@@ -16,7 +18,7 @@ from aigc_cli.errors import DataError
 from aigc_cli.wording import suggestion
 
 FOLDERS = ("SpeechCommands/speech_commands_v0.02", "speech_commands_v0.02", "")  # below the root
-LISTS = ("testing_list.txt", "validation_list.txt")
+HELD_OUT = "testing_list.txt"
 SOURCE = "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz"
 
 
@@ -30,7 +32,7 @@ class SpeechCommands:
         self,
         *,
         root: str,
-        words: list[str] | None,
+        words: Annotated[list[str], Len(1)] | None,
         seconds: Seconds,
         sample_rate: SampleRate,
         features: View,
@@ -49,19 +51,19 @@ class SpeechCommands:
             download("SPEECHCOMMANDS", self.root, f"unpack {SOURCE} into {Path(self.root) / FOLDERS[0]}", "torchaudio")
             found = self._find()
         if found is None:
-            raise DataError(f"data.root: '{self.root}' has no {LISTS[0]} beside folders of words.")
+            raise DataError(f"data.root: '{self.root}' has no {HELD_OUT} beside folders of words.")
         return found
 
     @functools.cached_property
     def files(self) -> list[tuple[str, int, int]]:
-        """List the recordings of the words."""
-        words = set(self.classes)
+        """List the recordings of the words, and the list of those that are held out."""
+        words = {*self.classes, HELD_OUT}
         return [each for each in self._all if each[0].partition("/")[0] in words]
 
     @functools.cached_property
     def classes(self) -> Sequence[str]:
         """List the words that are wanted."""
-        known = sorted({path.partition("/")[0] for path, _, _ in self._all})
+        known = sorted({path.partition("/")[0] for path, _, _ in self._all if path != HELD_OUT})
         for word in self.words or ():
             if word not in known:
                 raise DataError(f"data.words: no {word!r}.{suggestion(word, known)} There are: {', '.join(known)}.")
@@ -69,8 +71,8 @@ class SpeechCommands:
 
     @functools.cached_property
     def _all(self) -> list[tuple[str, int, int]]:
-        """List what is in folders of words, which the folder of noises is not."""
-        return [each for each in list_files(self.folder) if _is_word(each[0])]
+        """List what is in folders of words, which the folder of noises is not, and which of these are held out."""
+        return [each for each in list_files(self.folder) if _is_word(each[0]) or each[0] == HELD_OUT]
 
     def fingerprint(self) -> str:
         """Return a digest of the settings and of the files' names, sizes and times."""
@@ -82,8 +84,9 @@ class SpeechCommands:
 
     def contents(self) -> Contents:
         """List the recordings of each split."""
-        held_out = set((self.folder / LISTS[0]).read_text().split())
-        labels = {path: self.classes.index(path.partition("/")[0]) for path, _, _ in self.files}
+        held_out = set((self.folder / HELD_OUT).read_text().split())
+        said = [path for path, _, _ in self.files if path != HELD_OUT]
+        labels = {path: self.classes.index(path.partition("/")[0]) for path in said}
         paths = {"train": [path for path in labels if path not in held_out],
                  "test": [path for path in labels if path in held_out]}  # fmt: skip
         return contents_of(self.folder, paths, labels, self.clips, "first")
@@ -94,7 +97,7 @@ class SpeechCommands:
 
     def _find(self) -> Path | None:
         root = Path(self.root).expanduser()
-        return next((root / each for each in FOLDERS if (root / each / LISTS[0]).is_file()), None)
+        return next((root / each for each in FOLDERS if (root / each / HELD_OUT).is_file()), None)
 
     def __getstate__(self) -> dict:
         """Leave the lists of files behind: worker processes are told what to read."""

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from aigc_cli.data.folders import shown
 from aigc_cli.data.packing import Packed, Recorded, none_to_train_on, too_many, write_rejected
 from aigc_cli.data.source import Stream, arrays_of
+from aigc_cli.wording import shown
 
 SPLITS = ("train", "test")
 
@@ -41,8 +41,8 @@ def write_stream(stream: Stream, folder: Path, *, max_bad: float, progress: bool
             packed.rejected += [(shown(path), shown(reason)) for path, reason in part.rejected]
     packed.files = {file.path.name: file.about() for file in files.values()}
     packed.ignored, packed.notes = stream.remarks()
-    total = sum(packed.counts.values()) + len(packed.rejected)
-    too_many(packed.rejected, total, max_bad, "texts")
+    packed.given = sum(packed.counts.values()) + len(packed.rejected)
+    too_many(packed.rejected, packed.given, max_bad, "texts")
     write_rejected(packed.rejected, folder)
-    none_to_train_on(packed, total)
+    none_to_train_on(packed, packed.given)
     return packed

@@ -11,12 +11,13 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 import numpy as np
 from annotated_types import Ge, Le
 
-from aigc_cli.data.folders import File, shown
+from aigc_cli.data.folders import File
 from aigc_cli.data.source import Part, digest
 from aigc_cli.data.text_reading import at_blanks, batched, blocks, codec_of, existing_path, files_at, ignore, readable
 from aigc_cli.errors import DataError
 from aigc_cli.texts.learning import VocabularyKind, VocabularySize, learn
 from aigc_cli.texts.vocabulary import Vocabulary
+from aigc_cli.wording import shown
 
 Length: TypeAlias = Annotated[int, Ge(2), Le(1 << 20)]
 
@@ -70,7 +71,7 @@ class TextFile:
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
         """Learn the vocabulary."""
-        return learn(self.kind, self.vocabulary_size, self._passages(ignore), total=self.size(), ends=False)
+        return learn(self.kind, self.vocabulary_size, self._passages, total=self.size(), ends=False)
 
     def spec(self) -> dict[str, Any]:
         """Describe a window."""
@@ -95,6 +96,12 @@ class TextFile:
                 rest = ids[whole:]
                 yield Part(split, {"samples": ids[:whole].reshape(-1, self.length)})
         self._refuse_short(symbols)
+
+    def expected(self) -> int:
+        """Return about how many windows parts will yield: the text goes on as it begins."""
+        begin = "".join(text for _, text in itertools.islice(self._passages(ignore), PASSAGES))
+        symbols, read = len(self.vocabulary.encode(begin)), len(begin.encode(self.codec, "replace"))
+        return symbols * self.size() // (max(1, read) * self.length)
 
     def remarks(self) -> tuple[int, list[str]]:
         """Count the files that are no .txt, or empty."""

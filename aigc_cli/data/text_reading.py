@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from aigc_cli.data.folders import File, existing_folder, list_files, shown
+from aigc_cli.data.folders import File, existing_folder, list_files
 from aigc_cli.data.source import Rejected
 from aigc_cli.errors import ConfigError, DataError
-from aigc_cli.wording import suggestion
+from aigc_cli.wording import shown, suggestion
 
 Item = TypeVar("Item")
 

@@ -10,7 +10,8 @@ from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES, OF_MODEL, OF_SAMPLES, OF_TEXT, fewest
 from aigc_cli.evaluating.restoration import restores
 from aigc_cli.interfaces import DataSpec, Model
-from aigc_cli.sounds.notes import are_notes
+from aigc_cli.metrics.pitch import lowest_rate
+from aigc_cli.sounds.notes import are_notes, frequency_of
 from aigc_cli.texts.arithmetic import OPERATIONS
 
 if TYPE_CHECKING:
@@ -30,23 +31,39 @@ def applicable(pack: Pack, model: Model | None) -> tuple[str, ...]:
     groups = (
         [group for group in OF_SAMPLES if group not in without] if model is None or isinstance(model, Samples) else []
     )
-    groups = [group for group in groups if group not in OF_TEXT and (group != "pitch" or of_notes(pack.spec))]
+    groups = [group for group in groups if group not in OF_TEXT and (group != "pitch" or has_pitch(pack.spec))]
     groups += ["likelihood"] * bounds_likelihood(model) + ["restoration"] * restores(model)
     return tuple(groups)
 
 
 def of_text(spec: DataSpec, model: Model | None) -> tuple[str, ...]:
-    """Return the groups that text and a model of it allow."""
-    pieces = spec.text is not None and spec.text.end is not None and isinstance(model, Samples)
-    sums = pieces and spec.text is not None and {"=", "1"} <= set(spec.text.symbols) <= {*"0123456789=", *OPERATIONS}
-    made_of_text = isinstance(spec.condition, DataSpec) and isinstance(model, Transforms)
-    found = {"perplexity": isinstance(model, Scores), "sums": sums, "novelty": pieces, "translation": made_of_text}
+    """Return the groups that text and a model of it allow; without a model, texts are there."""
+    made, pieces = model is None or isinstance(model, Samples), spec.text is not None and spec.text.end is not None
+    symbols = set(spec.text.symbols) if spec.text else set()
+    sums = made and pieces and {"=", "1"} <= symbols <= {*"0123456789=", *OPERATIONS}
+    made_of_text = isinstance(spec.condition, DataSpec) and (model is None or isinstance(model, Transforms))
+    new = made and (pieces or model is None)  # of a model of running text, they would be windows
+    found = {"perplexity": isinstance(model, Scores), "sums": sums, "novelty": new, "translation": made_of_text}
     return tuple(group for group, does in found.items() if does)
 
 
 def of_notes(spec: DataSpec) -> bool:
     """Tell whether data are sounds whose classes are notes, so that their pitch can be measured."""
     return spec.sound is not None and are_notes(spec.class_names)
+
+
+def has_pitch(spec: DataSpec) -> bool:
+    """Tell whether the pitch of data can be measured: they are of notes, at a rate that holds them."""
+    return of_notes(spec) and not too_slow_for_notes(spec)
+
+
+def too_slow_for_notes(spec: DataSpec) -> str:
+    """Say why the pitch of notes cannot be measured at the data's sample rate; nothing where it can."""
+    if not of_notes(spec) or not spec.sound:
+        return ""
+    least = lowest_rate([frequency_of(name) for name in spec.class_names])
+    rate = spec.sound.sample_rate
+    return f"pitch of these notes needs {least:,} Hz or more, and these sounds have {rate:,}" if rate < least else ""
 
 
 def bounds_likelihood(model: Model | None) -> bool:
@@ -66,6 +83,8 @@ def refuse_the_impossible(pack: Pack, wishes: Wishes) -> None:
                               "Leave it out.")  # fmt: skip
         if group == "pitch" and not of_notes(spec):
             raise ConfigError("metrics: pitch needs sounds whose classes are notes, such as data=tones. Leave it out.")
+        if group == "pitch" and (why := too_slow_for_notes(spec)):
+            raise ConfigError(f"metrics: {why}. Leave it out, or train with a higher data.sample_rate.")
         if group in OF_CLASSES and not labelled:
             raise ConfigError(f"metrics: {group} needs labels, which these data have not. Leave {group} out.")
     if wishes.features == "classifier" and not labelled and set(wishes.metrics) & set(OF_FEATURES):
@@ -81,5 +100,5 @@ def refuse_the_impossible(pack: Pack, wishes: Wishes) -> None:
                 what, way = f"n: given {wishes.n}", f"n={least} or more"
             else:
                 what = f"split: {wishes.split} has {held_out} sample{'s' * (held_out != 1)}"
-                way = "split=train" if wishes.split == "test" else "data= of more pictures"
+                way = "split=train" if wishes.split == "test" else "data= that are more"
             raise ConfigError(f"{what}, but {group} needs {least}. Type {way}, or metrics= without {group}.")

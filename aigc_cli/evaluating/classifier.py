@@ -15,22 +15,23 @@ from tqdm import tqdm
 from aigc_cli.data.pack import Pack
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.errors import ConfigError
+from aigc_cli.evaluating.listening import FEATURES, Listener, varied
 from aigc_cli.files import atomic_write, file_digest
 from aigc_cli.interfaces import DataSpec
+from aigc_cli.sounds.notes import are_notes
 
-VERSION = 2  # raised when the network or its training changes, so that old figures are not compared with new ones
+VERSION, OF_SOUNDS = 2, 3  # raised when network or training change, so that old figures are not compared with new ones
 WIDTHS = (32, 64, 128)
 BATCH, EPOCHS, FEWEST_STEPS, MOST_STEPS = 128, 4, 600, 4000
+OF_SOUNDS_BATCH, OF_SOUNDS_FEWEST, DROPOUT = 64, 1000, 0.4  # sounds are few, their speakers fewer
 RATE = 4e-3
 
 
-class Classifier(nn.Module):
-    """Map pictures to the logits of their labels; the layer before is the features."""
+class Looker(nn.Sequential):
+    """Map pictures (B, C, H, W) in [-1, 1] to features (B, 128): convolutions, and the largest value of all places."""
 
-    def __init__(self, spec: DataSpec) -> None:
-        super().__init__()
-        self.spec = spec
-        channels, side, layers = spec.shape[0], max(spec.shape[1:]), []
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        channels, side, layers = shape[0], max(shape[1:]), []
         larger = max(0, (side // 64).bit_length())
         widths = [*WIDTHS, *[WIDTHS[-1]] * larger]  # larger pictures are halved more often, the largest before all else
         layers += [nn.AvgPool2d(2, ceil_mode=True)] * (larger - 1)
@@ -38,20 +39,40 @@ class Classifier(nn.Module):
             layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
             layers += [nn.MaxPool2d(2, ceil_mode=True)] if index < len(widths) - 1 else []
             channels = width
-        self.layers = nn.Sequential(*layers)
-        self.head = nn.Linear(channels, spec.classes)
+        super().__init__(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map pictures (B, C, H, W) to features (B, 128)."""
+        return super().forward(x).amax((2, 3))
+
+
+class Classifier(nn.Module):
+    """Map pictures, or sounds as pictures, to the logits of their labels; the layer before is the features."""
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__()
+        self.spec, self.notes = spec, are_notes(spec.class_names)
+        self.layers = Listener(spec.shape) if spec.sound else Looker(spec.shape)
+        self.dropout = nn.Dropout(DROPOUT if spec.sound else 0.0)
+        self.head = nn.Linear(FEATURES, spec.classes)
 
     def forward(self, stored: Tensor) -> tuple[Tensor, Tensor]:
-        """Map stored integers (B, C, H, W) to features (B, 128) and logits (B, classes), float32."""
-        features = self.layers(self.spec.encode(stored)).amax((2, 3))
-        return features, self.head(features)
+        """Map stored integers (B, C, H, W) to features (B, 128) and logits (B, classes), float32.
+
+        In training sounds are varied: other voices say them, unless voices are what the labels tell apart, as notes.
+        """
+        x = self.spec.encode(stored)
+        features = self.layers(varied(x, voices=not self.notes) if self.training and self.spec.sound else x)
+        return features, self.head(self.dropout(features))
 
 
 def classifier(pack: Pack, folder: Path, device: torch.device) -> tuple[Classifier, str]:
     """Return the data set's classifier from the folder, trained first where there is none, and its weights' digest."""
     if not pack.spec.classes:
         raise ConfigError("features: the classifier needs labels, which these data have not. Type features=pixels.")
-    path = folder / f"classifier-{VERSION}.safetensors"
+    if pack.counts["train"] < 2:
+        raise ConfigError("features: the classifier learns from two samples or more. Type features=pixels.")
+    path = folder / f"classifier-{OF_SOUNDS if pack.spec.sound else VERSION}.safetensors"
     with FileLock(folder / ".lock-classifier"):
         model = _read(path, pack.spec) or _trained(pack, path, device)
         digest = file_digest(path)[:12]
@@ -79,6 +100,7 @@ def _read(path: Path, spec: DataSpec) -> Classifier | None:
 def _trained(pack: Pack, path: Path, device: torch.device) -> Classifier:
     from safetensors.torch import save
 
+    print("aigc: training a classifier of these data for the features, once: some minutes on a CPU.", file=sys.stderr)
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
         model = _train(pack, device)
     right = _accuracy(model, pack, device)
@@ -91,8 +113,11 @@ def _trained(pack: Pack, path: Path, device: torch.device) -> Classifier:
 def _train(pack: Pack, device: torch.device) -> Classifier:
     """Train by AdamW, its rate rising and falling (arXiv:1708.07120)."""
     torch.manual_seed(0)
-    data = TensorData(pack, batch_size=min(BATCH, pack.counts["train"]), seed=0, device=device)
-    steps = min(max(EPOCHS * data.batches_per_epoch, FEWEST_STEPS), MOST_STEPS)
+    sounds = pack.spec.sound is not None
+    batch_size = min(OF_SOUNDS_BATCH if sounds else BATCH, pack.counts["train"])
+    data = TensorData(pack, batch_size=batch_size, seed=0, device=device)
+    fewest = OF_SOUNDS_FEWEST if sounds else FEWEST_STEPS
+    steps = min(max(EPOCHS * data.batches_per_epoch, fewest), MOST_STEPS)
     model = Classifier(pack.spec).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)

@@ -13,14 +13,14 @@ import torch
 from aigc_cli.abilities import Bounds, Samples, Transforms
 from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError
-from aigc_cli.evaluating.applicable import applicable, features_for
+from aigc_cli.evaluating.applicable import applicable, features_for, too_slow_for_notes
 from aigc_cli.evaluating.choosing import evaluator_of
 from aigc_cli.evaluating.evaluation import Evaluator, Wishes
 from aigc_cli.evaluating.measures import MEASURES, OF_SAMPLES, is_better
 from aigc_cli.evaluating.of_text import TextEvaluator
 from aigc_cli.files import atomic_write
+from aigc_cli.inference.drawing import draw, progress
 from aigc_cli.interfaces import Model
-from aigc_cli.pictures.previews import draw, progress
 from aigc_cli.sounds.seen import made_of_spectrograms
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ class Evaluation:
         metrics, best, fitting = tuple(settings["metrics"]), settings["best"], applicable(pack, model)
         if unfit := [group for group in metrics if group not in fitting]:
             way = _fitting_settings(fitting, best, model) if fitting else "evaluate_every=0"
-            raise ConfigError(f"evaluation.metrics: {unfit[0]} does not apply to this model and data. Type {way}.")
+            why = too_slow_for_notes(pack.spec) if unfit[0] == "pitch" else ""
+            what = why or f"{unfit[0]} does not apply to this model and data"
+            raise ConfigError(f"evaluation.metrics: {what}. Type {way}.")
         if best is not None and best not in (known := produced(metrics, model)):
             raise ConfigError(f"evaluation.best: {best} is not measured. Allowed: {', '.join(known)}.")
         self.evaluator = evaluator_of(pack, wishes_of(settings, pack, metrics), device).prepare()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,13 @@ from tqdm import tqdm
 from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.evaluation import Figures, Wishes
+from aigc_cli.evaluating.given_text import novelty, references
 from aigc_cli.evaluating.measures import OF_TEXT
 from aigc_cli.interfaces import Model
 from aigc_cli.models.pieces import counted
 from aigc_cli.randomness import mix
 from aigc_cli.texts.arithmetic import is_right
+from aigc_cli.texts.pages import Passage
 from aigc_cli.texts.reading import texts_of
 
 
@@ -48,6 +50,20 @@ class TextEvaluator:
             train, _ = self.pack.split("train")
             known = {row.tobytes() for row in train}
             found.values["novelty"] = sum(row.tobytes() not in known for row in samples.numpy()) / len(samples)
+        return found
+
+    def of_given(self, passages: Sequence[Passage]) -> Figures:
+        """Measure texts that are there already, the first n, whoever wrote them."""
+        found, n = Figures(), self.wishes.n
+        aims = references(passages, self.pack, self.wishes.split)[:n] if "translation" in self.wishes.metrics else []
+        passages = passages[:n]
+        texts = [passage.text for passage in passages]
+        if "sums" in self.wishes.metrics:
+            found.values["correct"] = sum(map(is_right, texts)) / len(texts)
+        if "novelty" in self.wishes.metrics:
+            found.values["novelty"] = novelty(passages, self.pack)
+        if "translation" in self.wishes.metrics:
+            found.values |= nearness(texts, aims)
         return found
 
     def of_model(self, model: Model) -> dict[str, float]:
@@ -81,21 +97,14 @@ class TextEvaluator:
         return {"nats_per_symbol": each, "perplexity": math.exp(min(each, 700.0)), "bits_per_character": bits}
 
     def _translation(self, model: Any) -> dict[str, float]:
-        """Translate held-out sources and compare with what they should become; of 0 to 100 each."""
-        from torchmetrics.functional.text import rouge_score
-
+        """Translate held-out sources and compare with what they should become; as nearness does."""
         spec, made, wanted = self.pack.spec, list[str](), list[str]()
         for number, (x, sources) in enumerate(self._held_out()):
             generator = torch.Generator(self.device).manual_seed(mix(self.wishes.seed, number))
             with torch.no_grad():
                 made += texts_of(model.transform(sources, generator=generator, **self.wishes.translating), spec)
             wanted += texts_of(x, spec)
-        library = sacrebleu()
-        rouge = rouge_score(made, wanted, rouge_keys="rougeL")["rougeL_fmeasure"]
-        return {
-            "bleu": library.corpus_bleu(made, [wanted]).score, "chrf": library.corpus_chrf(made, [wanted]).score,
-            "rouge_l": 100 * float(rouge),
-        }  # fmt: skip
+        return nearness(made, wanted)
 
     def _held_out(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield up to n of the split's samples and what comes with them, on the device, with a bar."""
@@ -105,6 +114,18 @@ class TextEvaluator:
             part = slice(start, min(start + size, n))
             beside = torch.from_numpy(np.array(condition[part])).to(self.device) if condition is not None else None
             yield torch.from_numpy(np.array(x[part])).to(self.device), beside
+
+
+def nearness(made: list[str], wanted: list[str]) -> dict[str, float]:
+    """Compare texts with what they should be: of 0 to 100 each."""
+    from torchmetrics.functional.text import rouge_score
+
+    library = sacrebleu()
+    rouge = rouge_score(made, wanted, rouge_keys="rougeL")["rougeL_fmeasure"]
+    return {
+        "bleu": library.corpus_bleu(made, [wanted]).score, "chrf": library.corpus_chrf(made, [wanted]).score,
+        "rouge_l": 100 * float(rouge),
+    }  # fmt: skip
 
 
 def sacrebleu() -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aigc_cli.errors import TrainingError
 from aigc_cli.evaluating.evaluation import Copies, Figures
@@ -14,10 +16,50 @@ from aigc_cli.evaluating.measures import MEASURES, PREFIX
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import DataSpec
 
+if TYPE_CHECKING:
+    from aigc_cli.evaluating.evaluation import Evaluator
+    from aigc_cli.evaluating.of_text import TextEvaluator
+
 BEST = {1: "high", -1: "low", 0: ""}
 # What must agree for figures to stand together, whatever the samples.
 OF_MEASURING = ("of", "data", "step", "split", "features", "weights", "seed", "draws")
 PAIRS = 32  # of samples and their nearest training data, in the picture
+FEW = 100  # real data, below which figures say little
+
+
+def tell(
+    config: Mapping[str, Any],
+    evaluator: Evaluator | TextEvaluator,
+    figures: Figures,
+    title: str,
+    about: dict[str, Any],
+    folder: Path,
+    n: int,
+    began: float,
+) -> None:
+    """Print the table, and write evaluation.json and the copies into config["output"], else into the folder.
+
+    n: samples that were measured; began: when, by time.perf_counter.
+    """
+    folder, wishes = Path(config["output"]).expanduser() if config["output"] else folder, evaluator.wishes
+    real = min(evaluator.pack.counts[wishes.split], n)
+    how = f"{n:,} samples against {real:,} of the {wishes.split} split, features {wishes.features}"
+    if evaluator.given.spec.kind == "text":
+        how = f"{n:,} samples" if n else f"held-out text ({wishes.split} split)"
+    elif 0 < real < FEW:
+        held_out = evaluator.pack.counts[wishes.split]
+        other = "Type n=1000 for more." if n < held_out else "Type split=train for more." * (wishes.split != "train")
+        other = other if n >= held_out or not wishes.given else "More samples would be compared with more of them."
+        what = "sounds" if evaluator.given.spec.sound else "pictures"
+        print(f"aigc: only {real} real {what} to compare with: figures mean little. {other}".rstrip(), file=sys.stderr)
+    elif not n:
+        how = f"held-out data ({wishes.split} split)"
+    print_table(f"{title}: {how}, {time.perf_counter() - began:.0f} s", figures)
+    about |= {"n": n, "data": evaluator.given.fingerprint, "split": wishes.split, "features": wishes.features,
+              "weights": wishes.weights, "seed": wishes.seed, "draws": wishes.draws}  # fmt: skip
+    print(f"  figures: {write_json(folder, about, figures)}")
+    if figures.copies and (path := write_copies(folder, figures.copies, evaluator.given.spec)):
+        print(f"  copies:  {path} (samples over the training data nearest to them, the most alike first)")
 
 
 def print_table(title: str, figures: Figures) -> None:

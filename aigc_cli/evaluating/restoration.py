@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aigc_cli.abilities import Reconstructs, Transforms
+from aigc_cli.inference.drawing import told
 from aigc_cli.interfaces import DataSpec, Model
 from aigc_cli.metrics.fidelity import psnr, snr, ssim
-from aigc_cli.pictures.rows import told
 from aigc_cli.randomness import mix
 from aigc_cli.sounds.waveforms import as_waves
 

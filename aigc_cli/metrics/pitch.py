@@ -54,13 +54,18 @@ def _share(energy: Tensor, pitch: Tensor, sample_rate: int) -> Tensor:
     return torch.where(whole > 0, (energy[:, 1:] * inside).sum(1) / whole.clamp_min(1e-30), 0.0)
 
 
+def lowest_rate(notes: Sequence[float]) -> int:
+    """Return the lowest sample rate in Hz at which every pitch that is looked for lies below half of it."""
+    return math.ceil(2 * max(notes) * SEMITONE)
+
+
 def accuracy_of_notes(
     waves: Tensor, sample_rate: int, notes: Sequence[float], asked: Tensor | None
 ) -> tuple[float, float]:
     """Return the median distance in cents from the note asked for, or from the nearest, and the share of clear pitches.
 
     waves: (N, T); notes: the classes' frequencies in Hz, a semitone beyond which pitches are looked for; asked: labels
-    (N,).
+    (N,). The rate is lowest_rate's or higher.
     """
     pitch, share = pitches(waves, sample_rate, min(notes) / SEMITONE, max(notes) * SEMITONE)
     apart = 1200 * (pitch[:, None] / torch.tensor(notes, dtype=torch.float64)).log2().abs()

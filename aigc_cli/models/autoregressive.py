@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
 
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,8 +20,9 @@ from aigc_cli.config import Choice
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
 from aigc_cli.models.decoding import follow
-from aigc_cli.models.drawing import Reader, draw
+from aigc_cli.models.drawing import draw
 from aigc_cli.models.first_stage import FirstStage, Frozen
+from aigc_cli.models.guidance import Guidance, guided_reader, hide_some, refuse_guidance
 from aigc_cli.models.pieces import filled, prompted, shortened
 from aigc_cli.models.suitability import count_classes
 
@@ -40,7 +41,8 @@ class Autoregressive(Model):
 
     carry: of running text, so many symbols at the beginning of each window only warm the network's state up, without
     loss and gradient: the rest is learnt as if the state had been carried there from before. How a text begins is not
-    learnt then.
+    learnt then. label_dropout: with it one more label stands for "none" and replaces some in training, so that sampling
+    can be guided away from it (arXiv:2207.12598).
     """
 
     kinds = ("image", "audio", "text")
@@ -54,9 +56,11 @@ class Autoregressive(Model):
         first_stage: FirstStage | None,
         temperature: Annotated[float, Ge(0)],
         top_k: Annotated[int, Gt(0)] | None,
+        top_p: Annotated[float, Gt(0), Le(1)] | None,
+        carry: Annotated[int, Ge(0)],
+        label_dropout: Annotated[float, Ge(0), Lt(1)],
+        guidance: Annotated[float, Ge(0)],
         network: Annotated[Network, Choice("networks", "predictor of symbols")],
-        top_p: TopP = None,
-        carry: Annotated[int, Ge(0)] = 0,
     ) -> None:
         super().__init__()
         classes = count_classes(spec, kinds=self.kinds, conditional=conditional)
@@ -65,13 +69,16 @@ class Autoregressive(Model):
                               "Type data.mu_law=true, which makes them 256.")  # fmt: skip
         self.spec, self.conditional, self.carry = spec, conditional, carry
         self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
+        self.label_dropout, self.guidance = label_dropout, guidance
+        self._refuse_guidance("model.guidance", guidance)
         self.first_stage = Frozen(first_stage, spec, Tokenises, "writes no codes") if first_stage else None
         stage: Any = self.first_stage.model if self.first_stage else None
         symbols = stage.token_spec if stage else DataSpec("text", (math.prod(spec.shape),), spec.levels)
         self.length: int = symbols.shape[0]
         vocabulary = symbols.levels
         self.end = spec.text.end if spec.text and not stage else None  # of pieces
-        self.network: Any = network(Shapes((self.length,), (self.length, vocabulary), classes))
+        told = classes + 1 if classes and label_dropout else classes
+        self.network: Any = network(Shapes((self.length,), (self.length, vocabulary), told))
         if carry:
             self._refuse_carry_where_it_does_not_apply()
             self.network.begin.requires_grad_(False)  # nothing would teach it
@@ -84,7 +91,10 @@ class Autoregressive(Model):
     def loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         """Return the mean negative log likelihood of a symbol that counts, in nats."""
         symbols, among = self._counted(batch.x, batch.condition)
-        nats = self._nats(symbols, self._labels(batch.condition), self.carry)
+        labels = self._labels(batch.condition)
+        if labels is not None and self.label_dropout:
+            labels = hide_some(labels, self.label_dropout, self.spec.classes)
+        nats = self._nats(symbols, labels, self.carry)
         loss = nats.mean() if among is None else nats.masked_fill(~among, 0.0).sum() / among.sum()
         return loss, {"loss": loss.detach()}
 
@@ -108,9 +118,10 @@ class Autoregressive(Model):
         temperature: Temperature = None,
         top_k: TopK = None,
         top_p: TopP = None,
+        guidance: Guidance = None,
     ) -> Tensor:
         """Draw symbol after symbol, as configured where a setting is None; return stored integers."""
-        settings: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        settings: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
         symbols = self.write(n, condition, generator=generator, prompt=None, length=self.length, tell=None, **settings)
         if self.end is not None:
             return filled(symbols, self.spec, self.end)
@@ -129,6 +140,7 @@ class Autoregressive(Model):
         temperature: Temperature = None,
         top_k: TopK = None,
         top_p: TopP = None,
+        guidance: Guidance = None,
     ) -> Tensor:
         """Return (n, at most length) int64 symbols that follow the prompt (P,), as abilities.Writes has it.
 
@@ -138,6 +150,8 @@ class Autoregressive(Model):
         """
         temperature = self.temperature if temperature is None else temperature
         top_k, top_p = self.top_k if top_k is None else top_k, self.top_p if top_p is None else top_p
+        guidance = self.guidance if guidance is None else guidance
+        self._refuse_guidance("guidance", guidance)
         given = prompted(prompt, n, generator.device)
         if length is None:
             length = self.length if self.end is None else max(1, self.length - given.shape[1])
@@ -145,7 +159,7 @@ class Autoregressive(Model):
         def choose(logits: Tensor) -> Tensor:
             return draw(logits, temperature, top_k, generator, top_p)
 
-        reader = Reader(self.network, n, self._labels(condition))
+        reader = guided_reader(self.network, n, self._labels(condition), self.spec.classes, guidance)
         end = NO_SYMBOL if self.end is None else self.end
         return follow(reader, None, given, choose, length=length, end=end, tell=tell)
 
@@ -164,6 +178,9 @@ class Autoregressive(Model):
         """Return data as symbols (B, T), and of pieces which of them count: those up to the first end symbol."""
         return (self._written(x, condition), None) if self.end is None else shortened(x, self.end)
 
+    def _refuse_guidance(self, where: str, guidance: float) -> None:
+        refuse_guidance(where, guidance, conditional=self.conditional, label_dropout=self.label_dropout)
+
     def _refuse_carry_where_it_does_not_apply(self) -> None:
         carries = getattr(self.network, "carries", False)
         if self.end is not None or not self.spec.text or not carries or self.conditional:
@@ -174,15 +191,19 @@ class Autoregressive(Model):
                               f"window of the data. Type model.carry={self.length // 4}.")  # fmt: skip
 
     def _written(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        """Return data as symbols: (B, T), int64."""
+        """Return data as symbols: (B, T), int64; of sounds all channels of a moment, then those of the next."""
         stage: Any = self.first_stage.model if self.first_stage else None
-        return stage.tokenise(x, condition) if stage else x.flatten(1).long()
+        if stage:
+            return stage.tokenise(x, condition)
+        return (x.mT if self.spec.kind == "audio" else x).flatten(1).long()
 
     def _read(self, symbols: Tensor, condition: Tensor | None) -> Tensor:
         """Return symbols as data: (B, *spec.shape), stored integers."""
         stage: Any = self.first_stage.model if self.first_stage else None
         if stage:
             return stage.detokenise(symbols, condition)
+        if self.spec.kind == "audio":
+            return symbols.reshape(-1, *self.spec.shape[::-1]).mT.to(self.spec.dtype).contiguous()
         return symbols.reshape(-1, *self.spec.shape).to(self.spec.dtype)
 
     def _labels(self, condition: Tensor | None) -> Tensor | None:

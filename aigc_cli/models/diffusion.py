@@ -16,10 +16,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 
 from aigc_cli.config import Choice
-from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Batch, DataSpec, Logs, Model, Network, Phase, Shapes
 from aigc_cli.models.first_stage import FirstStage
-from aigc_cli.models.guidance import Denoiser, guided, hide_some, refuse_guidance_without_dropout
+from aigc_cli.models.guidance import Denoiser, Guidance, guided, hide_some, refuse_guidance
 from aigc_cli.models.latent_space import UnitVariance, latent_stage
 from aigc_cli.models.noise_schedules import NoiseSchedule
 from aigc_cli.models.parametrisations import PARAMETRISATIONS, WEIGHTINGS
@@ -32,7 +31,6 @@ from aigc_cli.samplers.revising import from_level, keeping, refuse_resampling, r
 Sampler: TypeAlias = Annotated[Callable[..., Tensor], Choice("samplers")]
 # Settings of `aigc sample`; null: as configured.
 Eta: TypeAlias = Annotated[float, Ge(0), Le(1)] | None
-Guidance: TypeAlias = Annotated[float, Ge(0)] | None
 
 
 class Diffusion(Model):
@@ -233,15 +231,12 @@ class Diffusion(Model):
         return hide_some(labels, self.label_dropout, self.spec.classes)
 
     def _guided(self, labels: Tensor | None, guidance: float) -> Denoiser:
+        refuse_guidance("guidance", guidance, conditional=self.conditional, label_dropout=self.label_dropout)
         if not self.conditional:
             return self.denoiser
         assert labels is not None, "a conditional model is sampled with labels"
-        refuse_guidance_without_dropout("guidance", guidance, self.label_dropout)
         return guided(self.denoiser, labels, self.spec.classes, guidance)
 
     def _refuse_settings_that_do_not_fit(self) -> None:
         refuse_steps(self.sampler.keywords["steps"], self.noise.most_steps)
-        if not self.conditional and self.guidance != 1:
-            raise ConfigError("model.guidance: it needs labels. Type model.conditional=true, or leave it at 1.")
-        if self.conditional:
-            refuse_guidance_without_dropout("model.guidance", self.guidance, self.label_dropout)
+        refuse_guidance("model.guidance", self.guidance, conditional=self.conditional, label_dropout=self.label_dropout)

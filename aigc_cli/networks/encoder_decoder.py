@@ -30,7 +30,7 @@ class EncoderDecoder(nn.Module):
         width: Annotated[int, Gt(0)],
         levels: Annotated[int, Ge(2), Le(MOST_LEVELS)] | None,
         dropout: Annotated[float, Ge(0), Lt(1)],
-        doubling: Literal["transposed", "nearest"] = "transposed",  # which it was before there was a choice
+        doubling: Literal["transposed", "nearest"],
     ) -> None:
         super().__init__()
         self.dropout = dropout

@@ -28,7 +28,8 @@ class Recurrent(nn.Module):
 
     cell: rnn (tanh), lstm (Hochreiter & Schmidhuber 1997) or gru (arXiv:1406.1078). Dropout is between layers and at
     both ends, never from place to place (arXiv:1409.2329). tied: tokens are told by the vectors that they are read as
-    (arXiv:1608.05859).
+    (arXiv:1608.05859). label_at: every_place adds a vector of the label to what is read at each place, so that it is
+    not forgotten.
     """
 
     context = None  # places that a cache holds: no limit
@@ -43,10 +44,13 @@ class Recurrent(nn.Module):
         depth: Annotated[int, Gt(0)],
         dropout: Annotated[float, Ge(0), Lt(1)],
         tied: bool,
+        label_at: Literal["begin", "every_place"],
     ) -> None:
         super().__init__()
         _, vocabulary = shapes.output
         self.begin = nn.Embedding(max(1, shapes.condition), width)
+        everywhere = shapes.condition and label_at == "every_place"
+        self.label = nn.Embedding(shapes.condition, width) if everywhere else None
         self.token = nn.Embedding(vocabulary, width)
         self.dropout = nn.Dropout(dropout)
         # One module a layer: cuDNN's dropout between layers has randomness of its own, which a resumed run would miss.
@@ -64,6 +68,9 @@ class Recurrent(nn.Module):
         if cache is None or not cache.length:
             labels = condition if condition is not None else tokens.new_zeros(len(tokens))
             hidden = torch.cat([self.begin(labels)[:, None], hidden], dim=1)
+        if self.label is not None:
+            assert condition is not None, "a network built for classes is called with labels"
+            hidden = hidden + self.label(condition)[:, None]
         hidden = self.dropout(hidden)
         places = hidden.shape[1]
         for number, layer in enumerate(self.layers):
@@ -114,9 +121,14 @@ def remember(lstm: nn.LSTM) -> None:
 
 
 def initialise(network: Recurrent) -> None:
-    """Draw weights; vectors that tell symbols as well narrowly, so that at first all are about as likely."""
+    """Draw weights; vectors that tell symbols as well narrowly, so that at first all are about as likely.
+
+    Labels add nothing at first.
+    """
     if network.head is None:
         nn.init.normal_(network.token.weight, std=network.token.embedding_dim**-0.5)
+    if network.label is not None:
+        nn.init.zeros_(network.label.weight)
     for layer in network.layers:
         if isinstance(layer, nn.LSTM):
             remember(layer)

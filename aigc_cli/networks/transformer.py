@@ -30,7 +30,8 @@ class Transformer(nn.Module):
     """Predict each token from those before it; a learnt vector, one for each class, stands before the first.
 
     positions: learned adds a vector for each place to what is read there; rotary turns queries and keys by their
-    place's angles, so that scores depend on distances only (arXiv:2104.09864, Eq. 15).
+    place's angles, so that scores depend on distances only (arXiv:2104.09864, Eq. 15). label_at: every_place adds a
+    vector of the label to what is read at each place, so that it is not forgotten.
     """
 
     def __init__(
@@ -41,13 +42,16 @@ class Transformer(nn.Module):
         depth: Annotated[int, Gt(0)],
         heads: Annotated[int, Gt(0)],
         dropout: Annotated[float, Ge(0), Lt(1)],
-        positions: Literal["learned", "rotary"] = "learned",
+        positions: Literal["learned", "rotary"],
+        label_at: Literal["begin", "every_place"],
     ) -> None:
         super().__init__()
         check_heads(width, heads, positions)
         (self.context,), (_, vocabulary) = shapes.input, shapes.output
         self.heads = heads
         self.begin = nn.Embedding(max(1, shapes.condition), width)
+        everywhere = shapes.condition and label_at == "every_place"
+        self.label = nn.Embedding(shapes.condition, width) if everywhere else None
         self.token = nn.Embedding(vocabulary, width)
         self.position = nn.Parameter(torch.empty(self.context, width)) if positions == "learned" else None
         self.dropout = nn.Dropout(dropout)
@@ -65,6 +69,9 @@ class Transformer(nn.Module):
         if not seen:
             labels = condition if condition is not None else tokens.new_zeros(len(tokens))
             hidden = torch.cat([self.begin(labels)[:, None], hidden], dim=1)
+        if self.label is not None:
+            assert condition is not None, "a network built for classes is called with labels"
+            hidden = hidden + self.label(condition)[:, None]
         new = hidden.shape[1]
         assert seen + new <= self.context, f"{seen + new} places, where the network has {self.context}"
         if self.position is not None:
@@ -143,7 +150,10 @@ def check_heads(width: int, heads: int, positions: str) -> None:
 
 
 def initialise(network: Transformer, depth: int) -> None:
-    """Draw weights from N(0, 0.02), those that end residual branches narrower: GPT-2, Section 2.3."""
+    """Draw weights from N(0, 0.02), those that end residual branches narrower: GPT-2, Section 2.3.
+
+    Labels add nothing at first.
+    """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
@@ -154,3 +164,5 @@ def initialise(network: Transformer, depth: int) -> None:
                 nn.init.normal_(last.weight, std=0.02 / (2 * depth) ** 0.5)
     if network.position is not None:
         nn.init.normal_(network.position, std=0.02)
+    if network.label is not None:
+        nn.init.zeros_(network.label.weight)

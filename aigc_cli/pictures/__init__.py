@@ -1,1 +1,1 @@
-"""Draw samples, lay them out, write them."""
+"""Pictures: lay them out, write them, transform them; the pictures of sounds as well."""

@@ -14,23 +14,24 @@ from torch import Tensor
 
 from aigc_cli.abilities import Renders, Revises, Samples, Tokenises
 from aigc_cli.errors import ConfigError
+from aigc_cli.inference.choices import choose_labels, sampling_settings
+from aigc_cli.inference.drawing import draw_chunks, progress
+from aigc_cli.inference.placing import put_in_place
+from aigc_cli.inference.request import FLAGS, Request, switch
+from aigc_cli.inference.walking import walk
 from aigc_cli.interfaces import DataSpec, Model
-from aigc_cli.pictures.animations import save_animation, walk
-from aigc_cli.pictures.choices import choose_labels, sampling_settings
-from aigc_cli.pictures.placing import put_in_place
+from aigc_cli.next_step import verb_of
+from aigc_cli.pictures.animations import save_animation
 from aigc_cli.pictures.previews import (
     FORMATS,
     LONGEST_SIDE,
     default_columns,
-    draw_chunks,
     grid,
     grid_size,
-    progress,
     save_image,
 )
-from aigc_cli.pictures.request import FLAGS, Request, switch
 from aigc_cli.pictures.revisions import revised
-from aigc_cli.pictures.rows import showable, shown, size_shown, verb_of
+from aigc_cli.pictures.rows import showable, shown, size_shown
 from aigc_cli.randomness import mix
 
 ABILITIES = {"samples": Samples, "revisions": Revises, "walk": Renders, "manifold": Renders}

@@ -1,12 +1,11 @@
-"""Draw samples from a model and lay pictures out so that a person sees them."""
+"""Lay pictures out so that a person sees them, and write them."""
 
 from __future__ import annotations
 
 import io
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,63 +15,15 @@ from PIL.PngImagePlugin import PngInfo
 
 from aigc_cli import __version__
 from aigc_cli.files import atomic_write
-from aigc_cli.randomness import mix
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-    from tqdm import tqdm
-
-    from aigc_cli.abilities import Samples
 
 TILE, GAP = 64, 2  # pixels: small pictures are enlarged to about TILE a side
 BACKGROUND = 48  # a dark grey, apart from black digits' ground and from white pictures
 FORMATS = {"png": "PNG", "jpeg": "JPEG", "jpg": "JPEG", "webp": "WEBP", "gif": "GIF"}
 LONGEST_SIDE = {"PNG": 65535, "JPEG": 65535, "WEBP": 16383, "GIF": 65535}  # pixels that the formats can say
 IMAGE_DESCRIPTION, SOFTWARE = 0x010E, 0x0131  # EXIF tags
-
-
-def draw(
-    model: Samples,
-    n: int,
-    condition: Tensor | None,
-    *,
-    seed: int,
-    device: torch.device,
-    chunk: int = 64,
-    **settings: Any,
-) -> Tensor:
-    """Return n samples on the CPU, stored integers; whole chunks do not depend on n."""
-    import torch
-
-    return torch.cat(list(draw_chunks(model, n, condition, seed=seed, device=device, chunk=chunk, **settings)))
-
-
-def draw_chunks(
-    model: Samples, n: int, condition: Tensor | None, *, seed: int, device: torch.device, chunk: int, **settings: Any
-) -> Iterator[Tensor]:
-    """Yield n samples chunk by chunk; each chunk has its own generator, made from the seed and its number."""
-    import torch
-
-    for index, start in enumerate(range(0, n, chunk)):
-        count = min(chunk, n - start)
-        labels = None if condition is None else condition[start : start + count].to(device)
-        generator = torch.Generator(device).manual_seed(mix(seed, index))
-        with torch.no_grad():
-            yield model.sample(count, labels, generator=generator, **settings).cpu()
-
-
-@contextmanager
-def progress(model: Any, name: str | None = None) -> Iterator[tqdm]:
-    """Show on a terminal how a slow model gets on: passes through its last generative part."""
-    from tqdm import tqdm
-
-    with tqdm(desc=name, unit="pass", delay=1, leave=False, disable=None, dynamic_ncols=True) as bar:
-        hook = getattr(model, model.generative[-1]).register_forward_hook(lambda *_: bar.update() and None)
-        try:
-            yield bar
-        finally:
-            hook.remove()
 
 
 def default_columns(n: int, cycle: int = 1) -> int:

@@ -14,8 +14,8 @@ from aigc_cli.abilities import Revises
 from aigc_cli.data.decode import picture_size, read_picture
 from aigc_cli.data.source import Rejected
 from aigc_cli.errors import ConfigError
+from aigc_cli.inference.request import Request
 from aigc_cli.interfaces import DataSpec
-from aigc_cli.pictures.request import Request
 
 STRENGTH = 0.6  # arXiv:2108.01073, Figure 3: from here on results look real, and still like what was given
 WHITE = 128  # and above: to be painted anew

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aigc_cli.inference.drawing import told
 from aigc_cli.randomness import mix
 
 if TYPE_CHECKING:
@@ -17,22 +18,6 @@ if TYPE_CHECKING:
     from aigc_cli.interfaces import DataSpec, Model
 
 Pictures = NDArray[np.uint8]
-
-
-def verb_of(model: Model) -> str | None:
-    """Return the verb that shows best what a model is for; None for one that only others build upon."""
-    from aigc_cli.abilities import Reconstructs, Samples, Transforms, Writes
-
-    if isinstance(model, Samples | Writes):
-        return "sample"
-    if isinstance(model, Transforms):
-        return model.verb
-    return "reconstruct" if isinstance(model, Reconstructs) else None
-
-
-def told(model: Any, condition: Tensor | None) -> Tensor | None:
-    """Return what a model is told beside its data: pictures that come with them, labels where it learns by label."""
-    return condition if model.conditional or not model.spec.classes else None
 
 
 def demonstration(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aigc_cli.errors import ConfigError
-from aigc_cli.pictures.opening import Opened, home_of, open_model, probe, short, writing_at
+from aigc_cli.inference.opening import Opened, home_of, open_model, probe, short, writing_at
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,7 @@ def transform_folder(verb: str, config: Mapping[str, Any]) -> None:
     probe(target.parent)
 
     from aigc_cli.devices import explaining_memory
-    from aigc_cli.pictures.placing import put_in_place
+    from aigc_cli.inference.placing import put_in_place
 
     count = 0
     with writing_at(target), put_in_place(target) as place, explaining_memory(opened.device, config["batch_size"]):
@@ -74,10 +74,10 @@ def _read(opened: Opened, path: Path) -> Iterator[tuple[str, Picture]]:
 
     from aigc_cli.abilities import AnySize
     from aigc_cli.data.decode import picture_size, read_picture, read_whole
-    from aigc_cli.data.folders import shown
     from aigc_cli.data.source import Rejected
+    from aigc_cli.inference.inputs import refuse_none, tell_cut, tell_rejected
     from aigc_cli.pictures.files import as_png, find_pictures
-    from aigc_cli.pictures.inputs import refuse_none, tell_cut, tell_rejected
+    from aigc_cli.wording import shown
 
     data = opened.trained.get("data")
     model, fit = opened.model, data.get("fit", "crop") if isinstance(data, Mapping) else "crop"

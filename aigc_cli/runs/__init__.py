@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aigc_cli import __version__
 from aigc_cli.errors import ConfigError
 from aigc_cli.files import atomic_write
+from aigc_cli.runs.added_settings import completed
 from aigc_cli.runs.locks import FolderLock
 from aigc_cli.runs.log import MetricsLog, read_metrics
 from aigc_cli.runs.names import run_directory
@@ -121,7 +122,7 @@ class Run:
 
 
 def read_config(directory: str | Path) -> dict[str, Any]:
-    """Return what config.yaml holds: aigc (version), verb, command, choices, config."""
+    """Return what config.yaml holds: aigc (version), verb, command, choices, config; see runs/added_settings.py."""
     import yaml  # late: a fresh run has nothing to read
 
     path = Path(directory) / "config.yaml"
@@ -132,7 +133,8 @@ def read_config(directory: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read ({reason}). Move the folder away, or type restart=true.") from error
     if not isinstance(stored, dict) or not isinstance(stored.get("config"), dict):
         raise ConfigError(f"{path} is no config that aigc wrote. Move the folder away, or type restart=true.")
-    return stored
+    config = stored["config"]
+    return {**stored, "config": {**config, "model": completed(config["model"])} if "model" in config else config}
 
 
 def read_summary(directory: str | Path) -> dict[str, Any] | None:

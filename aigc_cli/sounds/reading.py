@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -77,12 +80,30 @@ def _opened(function: str, file: Path, **settings: Any) -> Any:
     import soundfile
 
     try:
-        return getattr(soundfile, function)(str(file), **settings)
+        with _quietly(file):
+            return getattr(soundfile, function)(str(file), **settings)
     except (soundfile.LibsndfileError, RuntimeError, OSError, ValueError, TypeError) as error:
         if not file.stat().st_size:
             raise Rejected("an empty file") from None
         reason = str(error).rpartition(": ")[2].rstrip(".") or type(error).__name__
-        raise Rejected(f"no sound that can be read ({reason[:120]})") from None
+        why = "" if "File does not exist" in reason else f" ({reason[:120]})"  # said of files that are no MP3s too
+        raise Rejected(f"no sound that can be read{why}") from None
+
+
+@contextmanager
+def _quietly(file: Path) -> Iterator[None]:
+    """Keep off standard error what the library for MP3s writes there by itself of damaged ones."""
+    if file.suffix.lower() != ".mp3":
+        yield
+        return
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _with_channels(wave: NDArray[np.float32], channels: int) -> NDArray[np.float32]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import DataSpec
-from aigc_cli.sounds.companding import MU, amplitudes
+from aigc_cli.sounds.companding import amplitudes, bent
 from aigc_cli.sounds.spectrogram import from_log_mel, log_mel
 
 
@@ -29,8 +28,7 @@ def waves(stored: Tensor, spec: DataSpec) -> Tensor:
 def as_stored(wave: Tensor, spec: DataSpec) -> Tensor:
     """Return waves of any shape as stored samples of audio, clamped: the inverse of as_waves."""
     if spec.sound and spec.sound.mu_law:
-        bent = wave.sign() * torch.log1p(MU * wave.abs()) / math.log1p(MU)
-        return spec.decode(bent)
+        return spec.decode(bent(wave, torch))
     return spec.decode(wave)
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Le
+from tqdm import tqdm
 
 from aigc_cli.errors import DataError
 from aigc_cli.texts.vocabulary import BYTES, Bytes, Characters, Pairs, Vocabulary, library, tokenizer_from
 
 VocabularyKind: TypeAlias = Literal["characters", "bytes", "bpe"]
 VocabularySize: TypeAlias = Annotated[int, Ge(BYTES + 1), Le(200_000)]
+Read: TypeAlias = Callable[[Callable[[int], object]], Iterable[tuple[str, str]]]
 
 MOST_CHARACTERS = 20_000  # different ones; Chinese novels have about 5,000
 LEARNT_FROM = 1 << 25  # characters that byte pairs are counted in, spread evenly: more would change few of them
@@ -27,10 +29,8 @@ LARGE = 1 << 28  # bytes whose reading takes seconds
 LONG = re.compile(r"\S{512}")  # what no blank interrupts takes the trainer quadratic time
 
 
-def learn(
-    kind: VocabularyKind, size: int, texts: Iterable[tuple[str, str]], *, total: int, ends: bool
-) -> Vocabulary:  # fmt: skip
-    """Return the vocabulary of texts, given as (split, text).
+def learn(kind: VocabularyKind, size: int, read: Read, *, total: int, ends: bool) -> Vocabulary:
+    """Return the vocabulary of texts, with a bar; read: yields them as (split, text), and counts the bytes it reads.
 
     size: of bpe, without the end symbol; it has fewer symbols where the texts have fewer pairs. total: bytes of all
     texts, about. Byte pairs are learnt from the split "train" alone; characters are those of all splits, since a
@@ -41,10 +41,16 @@ def learn(
         return Bytes(ends=ends)
     if total > LARGE:
         print(f"aigc: reading {total / 1e6:,.0f} MB of text for a vocabulary.", file=sys.stderr)
-    if kind == "characters":
-        return Characters(_occurring(text for _, text in texts), ends=ends)
-    library()  # before minutes of reading
-    return Pairs(_trained(size, (text for split, text in texts if split == "train"), total), ends=ends)
+    if kind == "bpe":
+        library()  # before minutes of reading
+    with tqdm(
+        total=total, desc="learning a vocabulary", unit="B", unit_scale=True, leave=False, disable=None,
+        dynamic_ncols=True,
+    ) as bar:  # fmt: skip
+        texts = read(bar.update)
+        if kind == "characters":
+            return Characters(_occurring(text for _, text in texts), ends=ends)
+        return Pairs(_trained(size, (text for split, text in texts if split == "train"), total), ends=ends)
 
 
 def tokenizer_of(folder: str, key: str) -> Path:

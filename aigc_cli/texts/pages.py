@@ -39,6 +39,11 @@ def as_txt(passages: Sequence[Passage], title: str) -> str:
     return ("\n" if lines else RULE).join(texts) + "\n"
 
 
+def as_pairs(passages: Sequence[Passage], title: str) -> str:
+    """Return texts below the sources that they were made of."""
+    return "\n".join(f"{passage.source}\n  made:   {passage.whole}\n" for passage in passages)
+
+
 def as_jsonl(passages: Sequence[Passage], title: str) -> str:
     """Return a JSON object a line: text, and prompt, label and source where there are any."""
     lines = []

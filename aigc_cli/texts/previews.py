@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from aigc_cli.data.pack import Pack
-from aigc_cli.pictures.held_out import some_of
-from aigc_cli.pictures.previews import progress
+from aigc_cli.inference.drawing import progress
+from aigc_cli.inference.held_out import some_of
 from aigc_cli.randomness import mix
 from aigc_cli.texts.reading import source_of, texts_of, usual_length
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aigc_cli.abilities import Transforms
+from aigc_cli.data.pieces import rows_of
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import DataSpec
 from aigc_cli.texts.vocabulary import Characters, UnknownSymbols, Vocabulary, vocabulary_of
@@ -56,19 +58,25 @@ def symbols_of(text: str, spec: DataSpec, setting: str) -> Tensor:
                           f"{named!r}{more}. Leave it out.") from None  # fmt: skip
 
 
-def stored_sources(texts: list[str], spec: DataSpec, setting: str) -> Tensor:
-    """Return texts as a spec of pieces stores them: (N, T), closed by the end symbol and filled up with it."""
-    end, most = vocabulary(spec).end, spec.shape[0] - 1
+def row_of(symbols: NDArray[np.int32], spec: DataSpec) -> Tensor:
+    """Return symbols as a pack of pieces has them, (T,): cut, or closed by the end symbol and filled up with it."""
+    end = vocabulary(spec).end
     assert end is not None, "of pieces only"
-    rows = torch.full((len(texts), most + 1), end, dtype=spec.dtype)
-    for row, text in zip(rows, texts, strict=True):
+    return torch.from_numpy(rows_of([symbols], spec.shape[0], end)[0]).to(spec.dtype)
+
+
+def stored_sources(texts: list[str], spec: DataSpec, setting: str) -> Tensor:
+    """Return texts as a spec of pieces stores them, (N, T); ConfigError where one is empty or too long."""
+    most, rows = spec.shape[0] - 1, []
+    for text in texts:
         ids = symbols_of(text, spec, setting)
         if not 0 < len(ids) <= most:
             given = f"{len(ids)} symbols ({safe(text)[:40]!r})" if len(ids) else "nothing"
+            how = "Type less at once" if len(ids) else "Type a text"
             raise ConfigError(f"{setting}: given {given}, allowed: 1 to {most} symbols, so long as the model has "
-                              "learnt to read. Type less at once.")  # fmt: skip
-        row[: len(ids)] = ids.to(spec.dtype)
-    return rows
+                              f"learnt to read. {how}.")  # fmt: skip
+        rows.append(row_of(ids.numpy(), spec))
+    return torch.stack(rows)
 
 
 def safe(text: str) -> str:

@@ -12,13 +12,14 @@ from tqdm import tqdm
 from aigc_cli.devices import explaining_memory
 from aigc_cli.errors import ConfigError
 from aigc_cli.files import atomic_write
+from aigc_cli.inference.opening import home_of, probe, short, writing_at
+from aigc_cli.inference.placing import put_in_place
 from aigc_cli.interfaces import DataSpec
-from aigc_cli.pictures.opening import home_of, probe, short, writing_at
-from aigc_cli.pictures.placing import put_in_place
+from aigc_cli.texts.given import utf8
 from aigc_cli.texts.reading import stored_sources, texts_of
 
 if TYPE_CHECKING:
-    from aigc_cli.pictures.opening import Opened
+    from aigc_cli.inference.opening import Opened
 
 
 def translate_lines(opened: Opened, config: Mapping[str, Any]) -> None:
@@ -49,10 +50,7 @@ def translate_lines(opened: Opened, config: Mapping[str, Any]) -> None:
 def _lines(source: Path) -> list[str]:
     if not source.is_file():
         raise ConfigError(f"samples: given {source}, allowed: a text file, of which each line is turned into another.")
-    try:
-        lines = source.read_text(encoding="utf-8-sig").split("\n")  # as pairs are read: no other character ends a line
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"samples: {source} is not UTF-8 at byte {error.start:,}. Save it as UTF-8.") from None
+    lines = utf8(source, "samples").split("\n")  # as pairs are read: no other character ends a line
     if not any(map(str.strip, lines)):
         raise ConfigError(f"samples: {source} holds no lines. Type a file that does.")
     return [line.strip() for line in (lines[:-1] if not lines[-1] else lines)]

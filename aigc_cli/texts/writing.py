@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aigc_cli.abilities import Renders, Writes
+from aigc_cli.abilities import Encodes, Renders, Writes
 from aigc_cli.errors import ConfigError
 from aigc_cli.files import atomic_write
+from aigc_cli.inference.choices import choose_labels, sampling_settings
+from aigc_cli.inference.placing import put_in_place
+from aigc_cli.inference.request import Request
+from aigc_cli.inference.walking import walk
 from aigc_cli.interfaces import DataSpec, Model
-from aigc_cli.pictures.animations import walk
-from aigc_cli.pictures.choices import choose_labels, sampling_settings
-from aigc_cli.pictures.placing import put_in_place
-from aigc_cli.pictures.request import Request
 from aigc_cli.randomness import mix
 from aigc_cli.texts.pages import PAGES, Passage
 from aigc_cli.texts.reading import Teller, safe, source_of, stored_sources, symbols_of, texts_of, usual_length
@@ -37,10 +37,11 @@ class Writer:
         function = type(self.model).render if request.kind == "walk" else type(self.model).write
         self.settings = sampling_settings(self.model, name, function, request.settings, supplied=OF_WRITING)
         self.chosen = choose_labels(request.labels, self.spec, known=self.model.conditional)
-        self.sources = self._sources()
+        self.sources = self._sources() if request.kind != "walk" else None
         self.prompt = symbols_of(request.prompt, self.spec, "prompt").to(device) if request.prompt else None
         self.length = request.length or usual_length(self.spec)
         self.n = self._count()
+        self.ends = self._ends() if request.source is not None and request.kind == "walk" else ()
 
     def write(self, target: Path, metadata: Mapping[str, str]) -> Path:
         """Write the texts at the target, or beside it where something else is there already; return where."""
@@ -115,19 +116,33 @@ class Writer:
 
     def _passage(self, number: int, text: str) -> Passage:
         label = self.spec.class_names[self.chosen[number % len(self.chosen)]] if self.chosen else None
-        return Passage(text, self.request.prompt or "", label, self.request.source)
+        source = self.request.source if self.sources is not None else None
+        return Passage(text, self.request.prompt or "", label, source)
 
     def _walk(self) -> list[Passage]:
         """Read off the texts on the way from one latent to another; the walks stand one after the other."""
         condition = self._condition(0, self.n)
         moments = walk(
             self.model, self.n, condition, frames=self.request.frames, seed=mix(self.request.seed, 0),
-            device=self.device, **self.settings,
+            device=self.device, latents=self.ends, **self.settings,
         )  # fmt: skip
         columns = [texts_of(moment, self.spec) for moment in moments]
         passages = [self._passage(each, column[each]) for each in range(self.n) for column in columns]
         print("\n".join(self._told(passage) for passage in passages), flush=True)
         return passages
+
+    def _ends(self) -> tuple[Tensor, ...]:
+        """Return the latents of the two texts that a walk leads from and to: (n, D) each."""
+        if not isinstance(self.model, Encodes):
+            raise ConfigError(f"source: model '{self.name}' makes no latents of texts. Leave it out.")
+        if self.request.target is None:
+            raise ConfigError("target: not set. A walk from a text leads to another: type target='...'.")
+        if self.n > 1 and not self.chosen:
+            raise ConfigError(f"n: given {self.n}, but between two texts there is one walk. Leave n out.")
+        given = [stored_sources([str(getattr(self.request, key))], self.spec, key) for key in ("source", "target")]
+        condition = self._condition(0, self.n)
+        with torch.no_grad():
+            return tuple(self.model.encode(each.expand(self.n, -1).to(self.device), condition) for each in given)
 
     def _condition(self, start: int, count: int) -> Tensor | None:
         if self.sources is not None:

@@ -96,7 +96,8 @@ def test_gradients_skip_from_the_codes_to_the_encoder():
 
 def transformer(length: int, vocabulary: int, classes: int = 0) -> Transformer:
     torch.manual_seed(0)
-    network = Transformer(Shapes((length,), (length, vocabulary), classes), width=8, depth=2, heads=2, dropout=0.0)
+    network = Transformer(Shapes((length,), (length, vocabulary), classes), width=8, depth=2, heads=2, dropout=0.0,
+                          positions="learned", label_at="every_place")  # fmt: skip
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))

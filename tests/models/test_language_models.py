@@ -16,16 +16,57 @@ from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Batch, Classes, DataSpec, Shapes, Text
 from aigc_cli.models.autoregressive import Autoregressive, draw
 from aigc_cli.models.drawing import nucleus
+from aigc_cli.models.guidance import guided_reader
 from aigc_cli.networks.attention import attend
 from aigc_cli.networks.recurrent import run
 from aigc_cli.networks.transformer import rotated, turns
 
 NETWORKS: dict[str, dict[str, Any]] = {
-    "rnn": {"name": "recurrent", "cell": "rnn", "width": 12, "depth": 2, "dropout": 0.0, "tied": False},
-    "lstm": {"name": "recurrent", "cell": "lstm", "width": 12, "depth": 2, "dropout": 0.0, "tied": True},
-    "gru": {"name": "recurrent", "cell": "gru", "width": 12, "depth": 1, "dropout": 0.0, "tied": False},
-    "learned": {"name": "transformer", "width": 12, "depth": 2, "heads": 2, "dropout": 0.0, "positions": "learned"},
-    "rotary": {"name": "transformer", "width": 12, "depth": 2, "heads": 2, "dropout": 0.0, "positions": "rotary"},
+    "rnn": {
+        "name": "recurrent",
+        "cell": "rnn",
+        "width": 12,
+        "depth": 2,
+        "dropout": 0.0,
+        "tied": False,
+        "label_at": "every_place",
+    },
+    "lstm": {
+        "name": "recurrent",
+        "cell": "lstm",
+        "width": 12,
+        "depth": 2,
+        "dropout": 0.0,
+        "tied": True,
+        "label_at": "every_place",
+    },
+    "gru": {
+        "name": "recurrent",
+        "cell": "gru",
+        "width": 12,
+        "depth": 1,
+        "dropout": 0.0,
+        "tied": False,
+        "label_at": "begin",
+    },
+    "learned": {
+        "name": "transformer",
+        "width": 12,
+        "depth": 2,
+        "heads": 2,
+        "dropout": 0.0,
+        "positions": "learned",
+        "label_at": "begin",
+    },
+    "rotary": {
+        "name": "transformer",
+        "width": 12,
+        "depth": 2,
+        "heads": 2,
+        "dropout": 0.0,
+        "positions": "rotary",
+        "label_at": "every_place",
+    },
     "wavenet": {"name": "wavenet", "width": 8, "skip": 8, "stacks": 2, "layers": 3, "embedding": 4},
 }
 RECURRENT = ("rnn", "lstm", "gru")
@@ -50,7 +91,8 @@ def model(name: str, *, length: int = 24, ends: bool = False, labels: bool = Fal
     torch.manual_seed(0)
     text = Text(LETTERS[:-1], end=6) if ends else Text(LETTERS)
     spec = DataSpec("text", (length,), 7, Classes(("one", "other")) if labels else None, text=text)
-    plain = {"name": "autoregressive", "conditional": labels, "first_stage": None, "temperature": 1.0, "top_k": None}
+    plain = {"name": "autoregressive", "conditional": labels, "first_stage": None, "temperature": 1.0, "top_k": None,
+             "top_p": None, "carry": 0, "label_dropout": 0.0, "guidance": 1.0}  # fmt: skip
     return shaken(bind("models", {**plain, "network": NETWORKS[name], **settings}, "model")(spec))
 
 
@@ -345,6 +387,145 @@ def test_rotary_heads_are_even():
     node = {**NETWORKS["rotary"], "width": 6}
     with pytest.raises(ConfigError, match=r"heads of 3 are odd. Type model.network.width=12"):
         bind("networks", node, "model.network")(Shapes((8,), (8, 7)))
+
+
+# Labels and guidance ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["rnn", "rotary"])
+def test_a_label_is_added_to_what_is_read_at_each_place(name):
+    labels, tokens = torch.tensor([0, 2]), symbols(2, 9)
+    one, plain = network(name, classes=3), bind("networks", {**NETWORKS[name], "label_at": "begin"}, "network")
+    other = plain(Shapes((24,), (24, 7), 3)).eval()
+    shared = {key: value for key, value in one.state_dict().items() if key != "label.weight"}
+    with torch.no_grad():
+        for row, label in enumerate(labels):
+            moved = {key: shared[key] + one.label(label) for key in ("begin.weight", "token.weight")}
+            other.load_state_dict({**shared, **moved})
+            by_hand = other(tokens[row : row + 1], label[None])
+            assert torch.allclose(one(tokens, labels)[row], by_hand[0], atol=1e-5)
+        other.load_state_dict(shared)
+        assert not torch.allclose(one(tokens, labels), other(tokens, labels), atol=1e-3)
+        one.label.weight.zero_()
+        assert torch.equal(one(tokens, labels), other(tokens, labels))
+
+
+def test_a_fresh_networks_labels_add_nothing_and_networks_without_labels_have_none():
+    for name in ("lstm", "rotary"):
+        build = bind("networks", NETWORKS[name], "network")
+        assert not build(Shapes((24,), (24, 7), 3)).label.weight.any()
+        assert build(Shapes((24,), (24, 7))).label is None
+
+
+def guidable(name: str, **settings) -> Autoregressive:
+    return shaken(model(name, labels=True, label_dropout=0.2, **settings)).double()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("guidance", [0.0, 0.5, 3.0])
+def test_guided_text_is_drawn_with_a_cache_as_it_would_be_without(name, guidance):
+    one, labels, none = guidable(name), torch.tensor([0, 1, 1]), torch.full((3,), 2)
+    prompt = symbols(1, 6)[0]
+    told: list[Tensor] = []
+    quick = write(one, 3, labels, prompt=prompt, length=17, guidance=guidance, top_k=4, tell=told.append)
+    slow, generator = prompt.expand(3, -1), seeded()
+    for _ in range(17):
+        with torch.no_grad():
+            without, labelled = (one.network(slow, each)[:, -1].float() for each in (none, labels))
+        logits = without + guidance * (labelled - without)
+        slow = torch.cat([slow, draw(logits, 1.0, 4, generator)], dim=1)
+    assert torch.equal(quick, slow[:, 6:])
+    assert torch.equal(quick, torch.stack(told, dim=1))
+    configured = guidable(name, guidance=guidance)
+    assert torch.equal(write(configured, 3, labels, prompt=prompt, length=17, top_k=4), quick)
+
+
+@pytest.mark.parametrize("name", ["learned", "rotary"])
+def test_beyond_its_context_a_guided_transformer_reads_on(name):
+    one, labels = guidable(name), torch.tensor([0, 1])
+    assert torch.equal(write(one, 2, labels, length=60, guidance=1.0), write(one, 2, labels, length=60))
+    assert write(one, 2, labels, length=60, guidance=2.0).shape == (2, 60)
+
+
+class TellsItsLabel(torch.nn.Module):
+    """Predict by label only: rows of logits, the last of which is of no label."""
+
+    context = None
+    logits = torch.tensor([[1.0, 0.0, 0.0], [0.0, 3.0, 1.0], [2.0, 1.0, 0.0]])
+
+    def forward(self, tokens: Tensor, condition: Tensor, cache: list[int]) -> Tensor:
+        assert cache == [len(tokens)] == [len(condition)]
+        return self.logits[condition][:, None].expand(-1, tokens.shape[1] + 1, -1)
+
+    def new_cache(self, n: int) -> list[int]:
+        return [n]
+
+
+@pytest.mark.parametrize(("guidance", "by_hand"), [
+    (0.0, [[2.0, 1.0, 0.0], [2.0, 1.0, 0.0]]),
+    (0.5, [[1.5, 0.5, 0.0], [1.0, 2.0, 0.5]]),
+    (1.0, [[1.0, 0.0, 0.0], [0.0, 3.0, 1.0]]),
+    (3.0, [[-1.0, -2.0, 0.0], [-4.0, 7.0, 3.0]]),
+])  # fmt: skip
+def test_guidance_goes_from_no_label_over_the_label_beyond_it(guidance, by_hand):
+    reader = guided_reader(TellsItsLabel(), 2, torch.tensor([0, 1]), 2, guidance)
+    assert reader(symbols(2, 3), None)[:, -1].tolist() == by_hand
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_guidance_of_one_is_none_and_of_nothing_is_of_no_label(name):
+    one, labels = guidable(name), torch.tensor([0, 1, 1])
+    sizes: list[int] = []
+    one.network.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    assert torch.equal(write(one, 3, labels, guidance=1.0), write(one, 3, labels))
+    assert torch.equal(write(one, 3, labels, guidance=0.0), write(one, 3, 1 - labels, guidance=0.0))
+    assert set(sizes) == {3}  # one pass is enough
+    assert not torch.equal(write(one, 3, labels, guidance=4.0), write(one, 3, labels))
+    assert set(sizes) == {3, 6}
+
+
+def test_training_hides_the_stated_share_of_labels_and_scores_hide_none():
+    one, sizes = guidable("gru"), []
+    told: list[Tensor] = []
+    one.network.register_forward_hook(lambda _, inputs, __: told.append(inputs[1]))
+    labels = torch.arange(4000) % 2
+    this = batch(symbols(4000, 24), labels)
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)  # as the trainer does by the step
+        sizes.append(float(one.loss(this)[0].detach()))
+    first, again, other = told
+    assert torch.equal(first, again)
+    assert sizes[0] == sizes[1] != sizes[2]
+    assert not torch.equal(first, other)
+    assert (first == 2).float().mean().item() == pytest.approx(0.2, abs=0.02)
+    assert torch.equal(first[first != 2], labels[first != 2])
+    one.score(this.x, labels)
+    assert torch.equal(told[-1], labels)
+
+
+def test_without_label_dropout_nothing_is_drawn_and_no_label_added():
+    one = model("rotary", labels=True)
+    assert one.network.begin.weight.shape == (2, 12)
+    assert guidable("rotary").network.begin.weight.shape == (3, 12)
+    assert model("rotary", label_dropout=0.2).network.begin.weight.shape == (1, 12)
+    state = torch.get_rng_state()
+    one.loss(batch(symbols(2, 24), torch.tensor([0, 1])))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(("labels", "dropout", "said"), [
+    (True, 0.0, "guidance: given {}, but a model trained with model.label_dropout=0 never saw a hidden label"),
+    (False, 0.1, "guidance: it needs labels"),
+])  # fmt: skip
+@pytest.mark.parametrize("guidance", [0.0, 2.0])
+def test_guidance_that_cannot_be_is_refused(labels, dropout, said, guidance):
+    one, condition = model("gru", labels=labels, label_dropout=dropout), torch.tensor([0, 1]) if labels else None
+    with pytest.raises(ConfigError, match=f"^{said.format(guidance)}") as caught:
+        write(one, 2, condition, guidance=guidance)
+    assert "\n" not in str(caught.value)
+    assert torch.equal(write(one, 2, condition, guidance=1.0), write(one, 2, condition))
+    with pytest.raises(ConfigError, match=rf"^model\.{said.format(guidance)}"):
+        model("gru", labels=labels, label_dropout=dropout, guidance=guidance)
 
 
 # Learning -------------------------------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
-"""What is put into a model: pictures of a folder, or data of the set that it was trained on."""
+"""What is put into a model: pictures, sounds or texts of files, or data of the set that it was trained on."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aigc_cli.data.decode import picture_size, read_picture
-from aigc_cli.data.folders import shown
 from aigc_cli.data.source import Rejected
 from aigc_cli.errors import ConfigError
+from aigc_cli.inference.held_out import data_of
 from aigc_cli.pictures.files import find_pictures
-from aigc_cli.pictures.held_out import data_of
+from aigc_cli.texts.reading import source_of, texts_of
+from aigc_cli.wording import shown
 
 if TYPE_CHECKING:
     from aigc_cli.interfaces import DataSpec, Model
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Stored pictures in a row, each with a name and maybe a label."""
+    """Stored samples in a row, each with a name and maybe a label, or the source that it was made from."""
 
-    x: NDArray[np.uint8]  # (N, *spec.shape)
+    x: NDArray  # (N, *spec.shape), integers
     names: list[str]
     labels: NDArray[np.int64] | None  # indices into classes
     classes: tuple[str, ...]
+    sources: NDArray | None = None  # (N, *their shape), where the model is told of them
 
     def __len__(self) -> int:
         return len(self.x)
@@ -41,43 +43,54 @@ class Inputs:
         return "" if self.labels is None else self.classes[self.labels[index]]
 
     def chunks(self, model: Model, size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield pictures and what the model is conditioned on, on the device."""
+        """Yield samples and what the model is conditioned on, on the device."""
+        beside = self.sources if self.sources is not None else self.labels if model.conditional else None
         for start in range(0, len(self), size):
             part = slice(start, start + size)
-            labels = torch.from_numpy(self.labels[part]) if model.conditional and self.labels is not None else None
-            yield torch.from_numpy(np.array(self.x[part])).to(device), None if labels is None else labels.to(device)
+            told = None if beside is None else torch.from_numpy(np.array(beside[part])).to(device)
+            yield torch.from_numpy(np.array(self.x[part])).to(device), told
+
+    def some(self, picked: NDArray[np.int64]) -> Inputs:
+        """Return those of an index."""
+        labels, sources = (None if each is None else each[picked] for each in (self.labels, self.sources))
+        return Inputs(self.x[picked], [self.names[index] for index in picked], labels, self.classes, sources)
 
 
 def inputs_for(model: Model, config: Mapping[str, Any], trained: Mapping[str, Any]) -> Inputs:
-    """Return the folder's pictures, or the split of the model's data, that a verb's config asks for.
+    """Return the samples of files, or the split of the model's data, that a verb's config asks for.
 
     trained: the config of the model's training. Up to config["n"] of them, chosen by config["seed"], if it is set.
+    Texts are named by what they say.
     """
     typed = {key: value for key, value in config["data"].items() if value is not None}
     if config["samples"] is None:
-        found = from_data(config, trained, model.spec)
+        found = from_data(config, trained, model)
     else:
         if typed:
             raise ConfigError(f"data: samples={config['samples']} are read already. Leave one of them out.")
-        found = from_folder(Path(config["samples"]).expanduser(), model.spec, trained.get("data") or {})
-        if model.conditional:
-            found = as_known(found, model.spec)
-    n = config.get("n")
-    if n is None or n >= len(found):
-        return found
-    picked = np.sort(np.random.default_rng(config["seed"]).permutation(len(found))[:n])
-    labels = None if found.labels is None else found.labels[picked]
-    return Inputs(found.x[picked], [found.names[index] for index in picked], labels, found.classes)
+        found = _from_files(Path(config["samples"]).expanduser(), model, trained)
+    if (n := config.get("n")) is not None and n < len(found):
+        found = found.some(np.sort(np.random.default_rng(config["seed"]).permutation(len(found))[:n]))
+    return replace(found, names=texts_of(torch.from_numpy(np.array(found.x)), model.spec)) if model.spec.text else found
 
 
-def from_data(config: Mapping[str, Any], trained: Mapping[str, Any], spec: DataSpec) -> Inputs:
+def _from_files(path: Path, model: Model, trained: Mapping[str, Any]) -> Inputs:
+    from aigc_cli.texts.inputs import from_texts
+
+    found = from_texts(path, model) if model.spec.text else from_folder(path, model.spec, trained.get("data") or {})
+    return as_known(found, model.spec) if model.conditional else found
+
+
+def from_data(config: Mapping[str, Any], trained: Mapping[str, Any], model: Model) -> Inputs:
     """Return a split of the data that a model was trained on."""
+    spec = model.spec
     pack, split = data_of(trained, config["data"], spec), config.get("split", "test")
     if not pack.counts[split]:
         raise ConfigError(f"split: these data have no {split} samples. Type samples=FOLDER, or split=train.")
-    x, labels = pack.split(split)
+    x, condition = pack.split(split)
     names = [f"{split}/{index:05d}" for index in range(len(x))]
-    return Inputs(x, names, labels if spec.classes else None, spec.class_names)
+    sources = condition if source_of(model) else None
+    return Inputs(x, names, condition if spec.classes else None, spec.class_names, sources)
 
 
 def from_folder(folder: Path, spec: DataSpec, node: Mapping[str, Any], most: int | None = None) -> Inputs:
@@ -158,13 +171,14 @@ def refuse_none(found: Any, folder: Path) -> None:
 
 
 def as_known(found: Inputs, spec: DataSpec) -> Inputs:
-    """Return a folder's pictures with its sub-folders' names read as the model's classes."""
+    """Return samples of files with their sub-folders' names, or their labels, read as the model's classes."""
     known = spec.class_names
     unknown = [name for name in found.classes if name not in known] if found.labels is not None else ["none"]
     if unknown:
-        given = unknown[0] or "pictures beside them"
-        raise ConfigError(f"samples: the model knows its data by label, so sub-folders must be named after classes, "
-                          f"given {given}, allowed: {', '.join(known[:20])}.")  # fmt: skip
+        how = "each line of a .jsonl needs a label" if spec.text else "sub-folders must be named after classes"
+        given = shown(unknown[0]) or ("none" if spec.text else "pictures beside them")
+        raise ConfigError(f"samples: the model knows its data by label, so {how}, given {given}, allowed: "
+                          f"{', '.join(known[:20])}.")  # fmt: skip
     assert found.labels is not None
     index = np.array([known.index(name) for name in found.classes])
-    return Inputs(found.x, found.names, index[found.labels], known)
+    return replace(found, labels=index[found.labels], classes=known)

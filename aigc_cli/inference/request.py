@@ -20,7 +20,7 @@ FLAGS = {"walk": "interpolate", "manifold": "manifold", "revisions": "start"}
 SETTINGS = ("steps", "spacing", "guidance", "eta", "sampler", "truncation", "temperature", "top_k", "top_p", "beam",
             "length_penalty")  # fmt: skip
 REVISING = ("start", "mask", "strength", "resample")
-WRITING = ("prompt", "length", "source")  # of text only
+WRITING = ("prompt", "length", "source", "target")  # of text only
 # What a file's name says where it was typed.
 NAMED = ("n", "grid", "seed", "label", *SETTINGS, "frames", "batch_size", "precision", *REVISING, *WRITING)
 STILL, MOVING, HEARD, READ = ("png", "jpeg", "webp"), ("webp", "gif"), ("wav", "flac"), ("txt", "jsonl", "html")
@@ -54,6 +54,7 @@ class Request:
     prompt: str = ""  # of text: its beginning, how many symbols more, and the text that it is to be made of
     length: int | None = None
     source: str | None = None
+    target: str | None = None  # of a walk: the text that it leads to from the source
     slug: str = ""  # what of the command the file's name says
 
 
@@ -81,6 +82,7 @@ def plain_request(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Req
         start=_picture("start", config, mistakes), mask=_picture("mask", config, mistakes),
         strength=config["strength"], resample=config["resample"],
         prompt=config["prompt"] or "", length=config["length"], source=config["source"],
+        target=config["target"],
         slug=_slug({key: _stem(key, typed[key]) for key in NAMED if key in typed}),
     )  # fmt: skip
     mistakes += _of_no_use(kind, typed)
@@ -124,6 +126,9 @@ def _of_no_use(kind: str, typed: Mapping[str, Any]) -> list[str]:
         wrong.append("grid: not with files=true, which makes no grid. Leave one of them out.")
     if kind != "walk" and "frames" in typed:
         wrong.append("frames: only of a walk. Type interpolate=true as well, or leave frames out.")
+    if "target" in typed and (kind != "walk" or "source" not in typed):
+        wrong.append("target: only of a walk from a text. Type interpolate=true source='...' as well, or leave target "
+                     "out.")  # fmt: skip
     for key in REVISING[1:]:
         if key in typed and "start" not in typed:
             wrong.append(f"{key}: only of a picture to begin with. Type start=PICTURE as well, or leave {key} out.")

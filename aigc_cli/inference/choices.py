@@ -9,6 +9,7 @@ from aigc_cli.composing.parts import sampler_node
 from aigc_cli.config import check, parameters
 from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import DataSpec, Model
+from aigc_cli.models.guidance import refuse_guidance
 from aigc_cli.wording import suggestion
 
 MOST_NAMES = 20  # class names in an error's line
@@ -27,6 +28,9 @@ def sampling_settings(
             takes = f"its settings are {', '.join(known)}" if known else "it has no settings of sampling"
             why = "it was trained without labels" if key in known else takes
             raise ConfigError(f"{key}: model '{name}' has no use for it: {why}. Leave {key} out.")
+    if "guidance" in settings:
+        dropout: Any = model.label_dropout
+        refuse_guidance("guidance", settings["guidance"], conditional=True, label_dropout=dropout)
     if "sampler" in settings:
         settings = {**settings, "sampler": sampler_node(settings["sampler"])}
     return check(function, settings, supplied=supplied)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aigc_cli.errors import ConfigError, TrainingError
-from aigc_cli.pictures.request import existing_checkpoint
+from aigc_cli.inference.request import existing_checkpoint
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,8 @@ def open_model(config: Mapping[str, Any], protocol: str, lacks: str, *, text: bo
     from aigc_cli.checkpoints import resolve
     from aigc_cli.checkpoints.restoring import restore
     from aigc_cli.devices import choose
-    from aigc_cli.pictures.rows import showable, verb_of
+    from aigc_cli.next_step import verb_of
+    from aigc_cli.pictures.rows import showable
 
     device = choose(config["device"], "fp32").torch
     checkpoint = resolve(path)
