@@ -61,7 +61,10 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
         raise ConfigError("objective: nothing is held out to compare with. Type objective=null, or give it more data.")
     batch_size, seed = config["batch_size"], config["seed"]
     augment = config["data"]["augment"]
-    data = TensorData(pack, batch_size=batch_size, seed=seed, device=device.torch, augment=augment)
+    accumulate = config["trainer"]["accumulate"]
+    data = TensorData(
+        pack, batch_size=batch_size, seed=seed, device=device.torch, augment=augment, accumulate=accumulate
+    )
     total = config["steps"] if config["epochs"] is None else max(1, round(config["epochs"] * data.batches_per_epoch))
     model, config = _built(config, directory, pack, device)
     files = _consulted(model)
@@ -154,9 +157,6 @@ def _trainer_builder(model: Model, config: Config, total: int, device: Device) -
         build([torch.nn.Parameter(torch.zeros(1))])
     factor = bind("schedules", config["schedule"], "schedule")
     parts, size = config["trainer"]["accumulate"], config["batch_size"]
-    if size % parts:
-        near = -(-size // parts) * parts
-        raise ConfigError(f"trainer.accumulate: {parts} does not divide batch_size={size}. Type batch_size={near}.")
     if size == parts and any(isinstance(module, _BatchNorm) for module in model.modules()):
         raise ConfigError(f"batch_size: batch norm needs two samples a part. Type batch_size={2 * size}.")
     settings = {key: value for key, value in config["trainer"].items() if key != "deterministic"}

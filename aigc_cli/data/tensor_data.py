@@ -14,6 +14,7 @@ from aigc_cli.config import load, names
 from aigc_cli.data import AUGMENTS, FOR_SOUNDS, check_augments
 from aigc_cli.data.augment import Augment, sample_keys
 from aigc_cli.data.pack import Pack
+from aigc_cli.distributed import SOLE, Ranks
 from aigc_cli.errors import ConfigError, DataError
 from aigc_cli.interfaces import Batch, DataSpec
 from aigc_cli.randomness import mix
@@ -26,6 +27,9 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 class TensorData:
     """Shuffle a split anew each epoch and cut it into batches; the last short one is left out.
+
+    batch_size: of the global batch, over all ranks and micro-batches. Of it, a rank is served its own contiguous part:
+    micro-batch m of the step is the same samples however many ranks share the work.
 
     Running text that is trained on is cut into windows anew each epoch, which begin p symbols later, p drawn of the
     seed and the epoch: so a model sees each symbol in every place. Unless p is 0, there is a window less.
@@ -40,8 +44,12 @@ class TensorData:
         seed: int,
         device: torch.device,
         augment: Sequence[str] = (),
+        ranks: Ranks = SOLE,
+        accumulate: int = 1,
     ) -> None:
         self.spec, self.batch_size, self.seed, self.device = pack.spec, batch_size, seed, device
+        self.share = _share(batch_size, ranks, accumulate)  # this rank's samples of a batch
+        self._offset = ranks.rank * self.share
         self.augments = _augments(augment, pack.spec)
         self._length, self._pack = pack.counts[split], pack
         if self._length < batch_size:
@@ -54,11 +62,12 @@ class TensorData:
         self._moves = split == "train" and text is not None and text.end is None and self._length > batch_size
         self.batches_per_epoch = (self._length - self._moves) // batch_size  # the same in every epoch
         samples, condition = pack.split(split)
-        self.samples = _placed(torch.from_numpy(samples), device).flatten(1)
-        self._buffers = _Buffers(self.samples, batch_size, device)
+        self.samples = _placed(torch.from_numpy(samples), device, ranks).flatten(1)
+        self._buffers = _Buffers(self.samples, self.share, device)
         self.labels, self._sources = None, None
         if isinstance(self.spec.condition, DataSpec):
-            self._sources = _Buffers(_placed(torch.from_numpy(condition), device).flatten(1), batch_size, device)
+            placed = _placed(torch.from_numpy(condition), device, ranks).flatten(1)
+            self._sources = _Buffers(placed, self.share, device)
         elif condition is not None:
             self.labels = torch.from_numpy(condition).to(device)
         self._epoch, self._order, self._device_order = -1, torch.empty(0), torch.empty(0)
@@ -67,11 +76,12 @@ class TensorData:
         return self._length
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of a step, on the device; it stays as it is until the next but one is asked for."""
+        """Return this rank's part of a step's batch, on the device; it stays until the next but one is asked for."""
         epoch, number = divmod(step, self.batches_per_epoch)
         if epoch != self._epoch:
             self._shuffle(epoch)
-        part = slice(number * self.batch_size, (number + 1) * self.batch_size)
+        start = number * self.batch_size + self._offset
+        part = slice(start, start + self.share)
         index = self._device_order[part]
         x = self._buffers.gather(self._order[part]).view(-1, *self.spec.shape)
         condition = None if self.labels is None else self.labels.index_select(0, index)
@@ -145,12 +155,26 @@ def _augments(chosen: Sequence[str], spec: DataSpec) -> dict[str, Augment]:
     return {name: load(known[name]) for name in chosen}
 
 
-def _placed(samples: Tensor, device: torch.device) -> Tensor:
+def _share(batch_size: int, ranks: Ranks, accumulate: int) -> int:
+    """Return a rank's samples of a batch; ConfigError where its micro-batches would not be of one size."""
+    parts = ranks.world * accumulate
+    if batch_size % parts:
+        near = max(1, (batch_size + parts // 2) // parts) * parts
+        if ranks.world == 1:
+            given = f"trainer.accumulate: {accumulate} does not divide batch_size={batch_size}."
+        else:
+            each = f" of {accumulate} micro-batches (trainer.accumulate)" if accumulate > 1 else ""
+            given = f"batch_size: {ranks.world} processes{each} cannot share {batch_size} samples equally."
+        raise ConfigError(f"{given} Type batch_size={near}.")
+    return batch_size // ranks.world
+
+
+def _placed(samples: Tensor, device: torch.device, ranks: Ranks) -> Tensor:
     """Put samples where gathering is fastest: on the GPU, in memory, or leave them mapped from the disk."""
     size = samples.nbytes
     if device.type == "cuda" and size < SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]:
         return samples.to(device)
-    return samples.clone() if size < SHARE_OF_MEMORY * _memory() else samples
+    return samples.clone() if size < SHARE_OF_MEMORY * _memory() / ranks.local_world else samples
 
 
 def _memory() -> int:
