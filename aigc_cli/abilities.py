@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from aigc_cli.interfaces import DataSpec
+from aigc_cli.interfaces import Batch, DataSpec
 
 
 @runtime_checkable
@@ -21,6 +21,24 @@ class Samples(Protocol):
 
     def sample(self, n: int, condition: Tensor | None, *, generator: torch.Generator) -> Tensor:
         """Return (n, *spec.shape) stored integers; condition: labels (n,), or None where the model takes none."""
+        ...
+
+
+@runtime_checkable
+class Fits(Protocol):
+    """Look at the first batch of all before any update: what is learnt there is buffers of the model."""
+
+    def fit(self, batch: Batch) -> None:
+        """Take it in; called under no_grad, on the first rank alone, whose buffers all get."""
+        ...
+
+
+@runtime_checkable
+class Advances(Protocol):
+    """A module with something to do once an update, not once a forward pass: so micro-batches see the same."""
+
+    def advance(self) -> None:
+        """Do it at the next forward pass in training mode."""
         ...
 
 

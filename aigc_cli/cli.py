@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 
 from aigc_cli import __version__
+from aigc_cli.distributed import may_speak, ranks
 from aigc_cli.errors import ConfigError, TrainingError
 from aigc_cli.stopping import Terminated, terminable
 
@@ -34,7 +36,7 @@ class Arguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 2 for a user's mistake, 1 for a run that failed."""
     try:
-        with terminable():
+        with terminable(), speaking_once():
             return run(list(sys.argv[1:] if argv is None else argv))
     except ConfigError as error:
         return _say(error, 2)
@@ -49,8 +51,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
 
 
+@contextmanager
+def speaking_once() -> Iterator[None]:
+    """Keep every process but the first of several silent, so that each line is told once; errors are told anyway."""
+    if ranks().first:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
 def _say(error: object, code: int) -> int:
-    for line in str(error).splitlines() or [type(error).__name__]:
+    for line in (str(error).splitlines() or [type(error).__name__]) if may_speak() else ():
         print(f"aigc: {line}", file=sys.stderr)
     return code
 
@@ -65,6 +77,8 @@ def run(argv: list[str]) -> int:
     if argv[0] == "--version":
         return _print(f"aigc {__version__}\n")
     verb, words = argv[0], argv[1:]
+    if ranks().world > 1 and (verb != "train" or {"-m", "--multirun"} & set(words)):
+        raise ConfigError(f"{verb}: torchrun is for one `aigc train`, not for sweeps or other verbs. Type it without.")
     if verb not in MANUAL and verb not in PLAIN:
         raise ConfigError(_no_such_verb(verb, list(MANUAL)))
     if verb != "_complete" and ("-h" in words or "--help" in words):

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from aigc_cli.distributed import Ranks, ranks
 from aigc_cli.errors import ConfigError, TrainingError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
@@ -67,6 +68,9 @@ def choose(device: str, precision: str, *, deterministic: bool = False) -> Devic
 
 
 def _device(name: str) -> torch.device:
+    here = ranks()
+    if here.world > 1 and (name == "cuda" or (name == "auto" and torch.cuda.is_available())):
+        return _of_rank(here)
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", torch.cuda.current_device())
@@ -75,6 +79,10 @@ def _device(name: str) -> torch.device:
         chosen = torch.device(name)
     except RuntimeError:
         raise ConfigError(f"device: given {name!r}, allowed: auto, cpu, cuda, cuda:N, mps. Type device=auto.") from None
+    if here.world > 1 and chosen.type != "cpu":
+        raise ConfigError(
+            f"device: given {name!r}, but each of {here.world} processes takes its own. Type device=cuda."
+        )
     if chosen.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (chosen.index or 0) >= count:
@@ -85,6 +93,15 @@ def _device(name: str) -> torch.device:
     if chosen.type not in ("cpu", "mps"):
         raise ConfigError(f"device: given {name!r}, allowed: auto, cpu, cuda, cuda:N, mps. Type device=auto.")
     return chosen
+
+
+def _of_rank(here: Ranks) -> torch.device:
+    """Return the GPU of a rank: its own."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if here.local_rank >= count:
+        told = f"{here.local_world} processes were started on this machine, which has {count} CUDA devices"
+        raise ConfigError(f"device: {told}. Type torchrun --nproc-per-node={count or 1}, or device=cpu.")
+    return torch.device("cuda", here.local_rank)
 
 
 def keep_freed_memory() -> None:

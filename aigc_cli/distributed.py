@@ -1,11 +1,26 @@
-"""Know which process of how many this one is: torchrun tells it by the environment."""
+"""Train one model by several processes that torchrun started: which of them this one is, and how they talk.
+
+Every function here does nothing, at no cost, where there is one process only. Those marked collective must be called by
+all ranks, in the same order.
+"""
 
 from __future__ import annotations
 
+import datetime
 import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from aigc_cli.errors import TrainingError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TOLD = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR")  # what torchrun sets
+SPOKEN = "aigc/spoken"  # the key of the store under which the rank stands that says what went wrong
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -26,9 +41,161 @@ class Ranks:
 SOLE = Ranks()
 
 
+class RankLost(TrainingError):  # noqa: N818 (it names what happened)
+    """Report that another rank has ended, or answers no more."""
+
+
 def ranks() -> Ranks:
     """Return this process's place; the only one where torchrun did not start it."""
     if any(name not in os.environ for name in TOLD):
         return SOLE
     rank, world, local_rank, local_world = (int(os.environ[name]) for name in TOLD[:4])
     return Ranks(rank, world, local_rank, local_world)
+
+
+def _open() -> bool:
+    """Tell whether the ranks are connected."""
+    if ranks().world == 1:
+        return False
+    from torch import distributed
+
+    return distributed.is_available() and distributed.is_initialized()
+
+
+@contextmanager
+def connected(device: str, minutes: float) -> Iterator[None]:
+    """Connect the ranks for a while; whoever waits longer than `minutes` for another one gives up with RankLost.
+
+    device: as the user typed it, which says how they will talk.
+    """
+    if ranks().world == 1:
+        yield
+        return
+    import torch
+    from torch import distributed
+
+    cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"  # gloo carries what the host has to tell
+    with telling_of_lost_ranks():
+        distributed.init_process_group(backend, timeout=datetime.timedelta(minutes=minutes))
+        yield
+    distributed.destroy_process_group()
+
+
+@contextmanager
+def telling_of_lost_ranks() -> Iterator[None]:
+    """Raise RankLost for what a broken connection raises in one of torch's many ways."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not (_open() and _is_of_a_connection(error)):
+            raise
+        raise RankLost(
+            f"rank {ranks().rank} of {ranks().world}: another rank has ended, or did not answer in time. "
+            "The same command goes on from the last checkpoint."
+        ) from error
+
+
+def _is_of_a_connection(error: RuntimeError) -> bool:
+    from torch import distributed
+
+    said = str(error).lower()
+    signs = ("gloo", "nccl", "connection", "timed out", "broken pipe", "socket")
+    return isinstance(error, distributed.DistError) or any(sign in said for sign in signs)
+
+
+def may_speak() -> bool:
+    """Tell whether this process is to say what went wrong: the first rank that fails, so that it is said once.
+
+    Before the ranks are connected they all find the same mistakes, and the first one tells them.
+    """
+    here = ranks()
+    if here.world == 1:
+        return True
+    if not _open():
+        return here.first
+    from torch import distributed
+
+    store = distributed.distributed_c10d._get_default_store()
+    try:
+        return store.compare_set(_attempt(SPOKEN), "", str(here.rank)) == str(here.rank).encode()
+    except RuntimeError:  # the store's own process is gone
+        return here.first
+
+
+def _attempt(key: str) -> str:
+    """Return a key of this start: torchrun starts all ranks again where one has failed."""
+    return f"{key}/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+
+
+def summed(tensor: Tensor) -> Tensor:
+    """Add a tensor up over the ranks, in place, and return it. Collective."""
+    if _open():
+        from torch import distributed
+
+        distributed.all_reduce(tensor)
+    return tensor
+
+
+def averaged(tensor: Tensor) -> Tensor:
+    """Return the mean of a tensor over the ranks. Collective."""
+    return summed(tensor / ranks().world) if _open() else tensor
+
+
+def greatest(values: list[int]) -> list[int]:
+    """Return the greatest of each of the ranks' values: numbers of the host, which no device waits for. Collective."""
+    if not _open():
+        return values
+    import torch
+    from torch import distributed
+
+    told = torch.tensor(values, dtype=torch.int64)
+    distributed.all_reduce(told, distributed.ReduceOp.MAX)
+    return told.tolist()
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """Return the ranks' tensors (B, ...), equal in shape, one after another: (world * B, ...). Collective."""
+    if not _open():
+        return tensor
+    import torch
+    from torch import distributed
+
+    whole = [torch.empty_like(tensor) for _ in range(ranks().world)]
+    distributed.all_gather(whole, tensor.contiguous())
+    return torch.cat(whole)
+
+
+def told_by_first(make: Callable[[], Answer]) -> Answer:
+    """Let the first rank make something, and give it to all. Collective."""
+    here = ranks()
+    if not _open():
+        return make()
+    from torch import distributed
+
+    box: list = [make() if here.first else None]
+    distributed.broadcast_object_list(box)
+    return box[0]
+
+
+def as_first_has(tensors: Iterable[Tensor]) -> None:
+    """Overwrite tensors by the first rank's. Collective."""
+    if _open():
+        from torch import distributed
+
+        for tensor in tensors:
+            sent = tensor.detach().contiguous()  # whatever its layout in memory
+            distributed.broadcast(sent, 0)
+            tensor.detach().copy_(sent)
+
+
+def one_before_the_others(make: Callable[[], Answer]) -> Answer:
+    """Call on each machine's first rank, and then on the others: what it wrote is there for them. Collective."""
+    here = ranks()
+    if not _open():
+        return make()
+    from torch import distributed
+
+    made = [make()] if here.local_rank == 0 else []
+    distributed.barrier()
+    return made[0] if made else make()

@@ -15,6 +15,7 @@ from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.devices import cpu_has_bf16
 from aigc_cli.errors import TrainingError
 from aigc_cli.evaluating.measures import PREFIX
+from aigc_cli.following import Agreement
 from aigc_cli.guard import Guard
 from aigc_cli.pace import Pace
 from aigc_cli.previewing import Previews
@@ -51,6 +52,7 @@ class Loop:
     minutes: float = 0.0  # trained before this start
     grid: str | None = None  # the newest preview, relative to the run
     newest: checkpoints.Checkpoint | None = None
+    agreement: Agreement = field(default_factory=Agreement)
     _failed_saves: int = 0
     _evaluated: int = -1  # the last step whose figures were taken
     _logged: int | None = None  # the last step in the log; None: no step was taken yet
@@ -65,14 +67,13 @@ class Loop:
         self._started = time.perf_counter()
         self._saved = (trainer.steps, self._started)
         with _bar(self.total, trainer.steps) as bar:
-            while not (done := self._done()) and not stop.signal:
+            while not self.agreement.over(trainer.steps, self.total, stop, late=self._late()):
                 began = time.perf_counter()
-                batch = self.data.batch(trainer.steps)
-                self.recorder.add(trainer.step(batch), len(batch.x))
+                self.recorder.add(trainer.step(self.data.batch(trainer.steps)), self.data.batch_size)
                 bar.update()
                 self._tell_pace(time.perf_counter() - began)
                 self._when_due(trainer.steps, bar, stop)
-        self._ended = time.perf_counter()
+        self._ended, done = time.perf_counter(), self.agreement.done
         if self._logged not in (None, trainer.steps):
             self._log(trainer.steps, None)
         self._save(trainer.steps, last=True)  # before any picture: who stops us may not wait for that
@@ -89,9 +90,8 @@ class Loop:
     def _unit(self) -> str:
         return {"image": "images", "audio": "clips", "text": "texts"}[self.data.spec.kind]
 
-    def _done(self) -> bool:
-        late = self.max_minutes is not None and self.elapsed() >= self.max_minutes
-        return late or self.trainer.steps >= self.total
+    def _late(self) -> bool:
+        return self.max_minutes is not None and self.elapsed() >= self.max_minutes
 
     def _tell_pace(self, seconds: float) -> None:
         if self.trainer.device.torch.type == "cpu":
@@ -124,9 +124,9 @@ class Loop:
             losses = {key.removesuffix("/loss"): f"{value:.3g}" for key, value in line.items() if key.endswith("/loss")}
             bar.set_postfix({**losses, f"{self._unit}/s": f"{line['samples_per_second']:.0f}"}, refresh=False)
 
-    def _check(self) -> None:
+    def _check(self, *, alone: bool = False) -> None:
         try:
-            self.trainer.check()
+            self.trainer.check(alone=alone)
         except Diverged as error:
             raise self._explained(error) from None
 
@@ -180,7 +180,7 @@ class Loop:
     def _save(self, step: int, *, last: bool = False) -> None:
         if self._saved[0] == step and self.newest and self.newest.step == step:
             return
-        self._check()
+        self._check(alone=True)
         state = {"trainer": self.trainer.state_dict(), "minutes": self.elapsed()}
         with self.trainer.sampling() as model:
             tensors = {key: value.detach().to("cpu", copy=True) for key, value in model.state_dict().items()}

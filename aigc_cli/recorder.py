@@ -13,6 +13,7 @@ import numpy
 import torch
 from torch import Tensor
 
+from aigc_cli.distributed import averaged
 from aigc_cli.interfaces import Logs
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ class Recorder:
             self._values.setdefault(key, []).append(value.detach())
 
     def record(self, step: int, **extra: Any) -> dict[str, Any]:
-        """Write the means since the last record; waits for the device once."""
+        """Write the means since the last record, over all ranks; waits for the device once."""
         averages = [torch.stack(values).float().mean() for values in self._values.values()]
-        means = dict(zip(self._values, torch.stack(averages).tolist(), strict=True)) if averages else {}
+        means = dict(zip(self._values, averaged(torch.stack(averages)).tolist(), strict=True)) if averages else {}
         rate = self._samples / max(1e-9, time.perf_counter() - self._since)
         line = {"step": step, **means, **extra, "samples_per_second": round(rate, 1)}
         self._write(line)

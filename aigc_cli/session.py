@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,13 +13,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from aigc_cli import __version__, checkpoints
 from aigc_cli.abilities import Consults
+from aigc_cli.announcing import announce, say, warn
 from aigc_cli.checkpoints import first_stages
 from aigc_cli.config import bind
-from aigc_cli.data.pack import Pack, advice
+from aigc_cli.data.pack import Pack
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.devices import Device, choose, explained, warn_of_slow_bf16
+from aigc_cli.distributed import ranks, telling_of_lost_ranks, told_by_first
 from aigc_cli.errors import ConfigError, TrainingError
-from aigc_cli.guard import Guard, remedies, unaided
+from aigc_cli.following import Follower
+from aigc_cli.guard import Guard, remedies
 from aigc_cli.interfaces import Model
 from aigc_cli.loop import Loop
 from aigc_cli.next_step import use_of
@@ -53,22 +55,20 @@ class Outcome:
     use: str | None  # the verb that shows what was learnt, and settings for it
 
 
-def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
-    """Train; nothing is written to the run's folder before data, model and settings are known to fit each other."""
+def start(composed: Composed, directory: Path, pack: Pack) -> Outcome | None:
+    """Train; nothing is written to the run's folder before data, model and settings are known to fit each other.
+
+    None where another rank is the one that writes and tells.
+    """
     config = composed.config
     device = _device_of(config)
-    if config["objective"] and not pack.counts["test"]:
-        raise ConfigError("objective: nothing is held out to compare with. Type objective=null, or give it more data.")
-    batch_size, seed = config["batch_size"], config["seed"]
-    augment = config["data"]["augment"]
-    accumulate = config["trainer"]["accumulate"]
-    data = TensorData(
-        pack, batch_size=batch_size, seed=seed, device=device.torch, augment=augment, accumulate=accumulate
-    )
+    data = _served(config, pack, device)
     total = config["steps"] if config["epochs"] is None else max(1, round(config["epochs"] * data.batches_per_epoch))
     model, config = _built(config, directory, pack, device)
     files = _consulted(model)
     trainer_of = _trainer_builder(model, config, total, device)
+    if not ranks().first:
+        return _follow(trainer_of, data, total, config["log_every"])
     evaluation, at_end = _prepared(config, pack, model, device, directory)
     source = _source(config, directory)
     opened = Run.open(composed, directory, restart=config["restart"], files=files, warn=warn)
@@ -77,7 +77,7 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
         if newest is None and source:
             _initialise(model, *source)
         trainer = trainer_of()
-        minutes = _resume(trainer, newest)
+        minutes = _resume(trainer, told_by_first(lambda: newest.state() if newest else None))
         run.rewind(trainer.steps)
         _warn_of_other_data(newest, pack)
         meta = {"aigc": __version__, "spec": pack.spec.to_dict(), "config": config, "choices": dict(composed.choices),
@@ -92,8 +92,23 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome:
             config["log_every"], config["preview"]["every"], config["checkpoint"], guard, evaluation,
             config["evaluate_every"], minutes=minutes, newest=newest,
         )  # fmt: skip
-        _announce(composed, directory, pack, model, device, trainer.steps, total)
+        announce(composed, directory, data, model, device, trainer.steps, total)
         return _train(loop, run, stop, at_end, config)
+
+
+def _served(config: Config, pack: Pack, device: Device) -> TensorData:
+    """Return what serves this rank's part of the batches."""
+    if config["objective"] and not pack.counts["test"]:
+        raise ConfigError("objective: nothing is held out to compare with. Type objective=null, or give it more data.")
+    return TensorData(
+        pack,
+        batch_size=config["batch_size"],
+        seed=config["seed"],
+        device=device.torch,
+        augment=config["data"]["augment"],
+        ranks=ranks(),
+        accumulate=config["trainer"]["accumulate"],
+    )
 
 
 def _train(
@@ -102,7 +117,8 @@ def _train(
     run.summarise("running", step=loop.trainer.steps, minutes=loop.minutes)
     status, figure, said, use = "failed", None, None, use_of(loop.trainer.model)
     try:
-        status = loop.train(stop)
+        with telling_of_lost_ranks():
+            status = loop.train(stop)
         figure = _objective(loop, at_end, config["objective"]) if status == "finished" and at_end else None
     except (TrainingError, RuntimeError) as error:
         where = f"step {loop.trainer.steps}"
@@ -115,6 +131,14 @@ def _train(
         loop.recorder.close()
     code = stop.exit_code if status == "stopped" else 0
     return Outcome(status, step, minutes, figure, loop.grid, code, loop.total, use)
+
+
+def _follow(trainer_of: partial[Trainer], data: TensorData, total: int, log_every: int) -> None:
+    """Take the first rank's steps with it."""
+    with StopRequest() as stop:
+        trainer = trainer_of()
+        _resume(trainer, told_by_first(lambda: None))
+        Follower(trainer, data, total, log_every).train(stop)
 
 
 def _device_of(config: Config) -> Device:
@@ -156,7 +180,7 @@ def _trainer_builder(model: Model, config: Config, total: int, device: Device) -
     for build in optimizers.values():  # what their signatures cannot say, before anything is written
         build([torch.nn.Parameter(torch.zeros(1))])
     factor = bind("schedules", config["schedule"], "schedule")
-    parts, size = config["trainer"]["accumulate"], config["batch_size"]
+    parts, size = config["trainer"]["accumulate"] * ranks().world, config["batch_size"]
     if size == parts and any(isinstance(module, _BatchNorm) for module in model.modules()):
         raise ConfigError(f"batch_size: batch norm needs two samples a part. Type batch_size={2 * size}.")
     settings = {key: value for key, value in config["trainer"].items() if key != "deterministic"}
@@ -164,11 +188,10 @@ def _trainer_builder(model: Model, config: Config, total: int, device: Device) -
     return partial(Trainer, model, optimizers, lambda step: factor(step, total), device, **settings)
 
 
-def _resume(trainer: Trainer, newest: checkpoints.Checkpoint | None) -> float:
-    """Load the newest good checkpoint, if any, and return the minutes trained before."""
-    if newest is None:
+def _resume(trainer: Trainer, state: Mapping[str, Any] | None) -> float:
+    """Load a checkpoint's state, if any, and return the minutes trained before."""
+    if state is None:
         return 0.0
-    state = newest.state()
     trainer.load_state_dict(state["trainer"])
     return state["minutes"]
 
@@ -215,29 +238,3 @@ def _objective(loop: Loop, evaluator: Evaluator | TextEvaluator, name: str) -> f
     from aigc_cli.evaluating.during import measure
 
     return round(measure(evaluator, loop.trainer)[name], 4)
-
-
-def _announce(
-    composed: Composed, directory: Path, pack: Pack, model: Model, device: Device, step: int, total: int
-) -> None:
-    critic = unaided(composed.config["model"], pack.spec.kind)
-    if line := advice(pack, composed.config["data"]["augment"], critic):
-        warn(line)
-    parameters = sum(p.numel() for p in model.parameters()) / 1e6
-    shape = "x".join(map(str, pack.spec.shape))
-    held_out = f", {pack.counts['test']:,} more held out" if pack.counts["test"] else ""
-    say(
-        f"{composed.choices['model']}, {parameters:.2f}M parameters, on {composed.choices['data']} "
-        f"({pack.counts['train']:,} of {shape}{held_out}), {device}",
-        f"{directory}: " + (f"continuing at step {step:,} of {total:,}" if step else f"{total:,} steps"),
-    )
-
-
-def say(*lines: str) -> None:
-    """Print lines for the user at once."""
-    print("\n".join(lines), flush=True)
-
-
-def warn(line: str) -> None:
-    """Print a warning on stderr."""
-    print(f"aigc: {line}", file=sys.stderr, flush=True)

@@ -12,9 +12,12 @@ from torch.amp.grad_scaler import GradScaler
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
+from aigc_cli.abilities import Advances, Fits
 from aigc_cli.averaging import WeightAverage, reestimate_batch_norm
 from aigc_cli.devices import Device
-from aigc_cli.errors import CheckpointError, ConfigError, TrainingError
+from aigc_cli.distributed import as_first_has, ranks, summed
+from aigc_cli.errors import CheckpointError, TrainingError
+from aigc_cli.gradients import GradientSum
 from aigc_cli.interfaces import Batch, Logs, Model, Phase, nothing
 from aigc_cli.randomness import mix, seed_default_generators
 
@@ -30,7 +33,10 @@ class Diverged(TrainingError):  # noqa: N818 (it names what happened)
 
 
 class Trainer:
-    """Descend the losses of a model's phases, one step at a time.
+    """Descend the losses of a model's phases, one step at a time; with other ranks, the mean of all their losses.
+
+    A step's micro-batches are numbered over the ranks, and each draws its own noise: so one process that accumulates
+    over four, and four processes that take one each, descend the same gradient.
 
     optimizers: phase name -> what builds its optimiser from parameters. schedule: step -> factor of the learning rate.
     """
@@ -61,6 +67,11 @@ class Trainer:
         self.scalers = {name: GradScaler(device.torch.type, enabled=scaling) for name in self.optimizers}
         self.average = WeightAverage(model, ema) if ema else None
         self.averaged = {p for name in model.generative for p in getattr(model, name).parameters()}
+        self.advancing = [module for module in model.modules() if isinstance(module, Advances)]
+        self.ranks = ranks()
+        self.parts = self.ranks.world * accumulate  # micro-batches of a step
+        together = self.phases if self.ranks.world > 1 else ()
+        self.sums = {phase.name: GradientSum(phase.params) for phase in together}
         self.steps = 0
         self.unchecked: list[tuple[Phase, int, Tensor]] = []  # losses that nobody has read yet: on the device
 
@@ -68,6 +79,8 @@ class Trainer:
         """Run the phases that are due. Nothing in here waits for the device."""
         self._set_rates()
         batches = _split(batch, self.accumulate)
+        if self.steps == 0:
+            self._begin(batches[0])
         logs: Logs = {}
         for order, phase in enumerate(self.phases):
             if (self.steps + 1) % phase.every == 0:
@@ -75,18 +88,31 @@ class Trainer:
         self.steps += 1
         return logs
 
+    @torch.no_grad()
+    def _begin(self, batch: Batch) -> None:
+        """Begin on all ranks with what the first one has: its weights, and what it learns from the first batch."""
+        if isinstance(self.model, Fits) and self.ranks.first:
+            self.model.fit(batch)
+        as_first_has([*self.model.parameters(), *self.model.buffers()])
+
     def _update(self, order: int, phase: Phase, batches: list[Batch]) -> Logs:
         name = phase.optimizer or phase.name
         optimizer, scaler = self.optimizers[name], self.scalers[name]
         optimizer.zero_grad(set_to_none=True)
+        for module in self.advancing:
+            module.advance()
         logs: list[Logs] = []
-        for number, batch in enumerate(batches):
-            seed_default_generators(self.device.torch, mix(self.seed, self.steps, order, number))
+        for number, batch in enumerate(batches, self.ranks.rank * self.accumulate):
+            self._seed(order, number)
             with self.device.autocast():
                 loss, part = phase.loss(batch)
             logs.append({**part, "loss": loss.detach()})
+            if self.sums and batch is batches[-1]:
+                self.sums[phase.name].arm()
             # Confined to the phase: other phases' parameters receive no gradient and cost none.
-            scaler.scale(loss / len(batches)).backward(inputs=list(phase.params))
+            scaler.scale(loss / self.parts).backward(inputs=list(phase.params))
+        if self.sums:
+            self.sums[phase.name].finish()
         means = {key: torch.stack([part[key] for part in logs]).mean(0) for key in logs[0]} if logs[1:] else logs[0]
         applied = self._descend(optimizer, scaler, phase, means)
         self.unchecked.append((phase, self.steps + 1, means["loss"]))
@@ -94,9 +120,13 @@ class Trainer:
             self.average.update(applied)
         # Reading `applied` waits for the device: only in fp16, and only for a phase with something to do afterwards.
         if phase.after is not nothing and (applied is None or bool(applied)):
+            self._seed(order, self.parts)  # the same on all ranks
             with torch.no_grad():
                 phase.after(batches[-1])
         return means
+
+    def _seed(self, order: int, number: int) -> None:
+        seed_default_generators(self.device.torch, mix(self.seed, self.steps, order, number))
 
     def _descend(self, optimizer: Optimizer, scaler: GradScaler, phase: Phase, logs: Logs) -> Tensor | None:
         """Clip and step; return whether the update was applied (0-d bool), or None where nothing can skip it."""
@@ -112,15 +142,21 @@ class Trainer:
         scaler.update()
         return applied
 
-    def check(self) -> None:
-        """Raise Diverged if a loss was not finite; waits for the device, so call it at the log interval only."""
-        unchecked, self.unchecked = self.unchecked, []
-        finite = torch.stack([loss for *_, loss in unchecked]).isfinite().tolist() if unchecked else []
-        for (phase, step, _), good in zip(unchecked, finite, strict=True):
+    def check(self, *, alone: bool = False) -> None:
+        """Raise Diverged if a loss was not finite, of any rank; waits for the device: call it at the log interval only.
+
+        alone: look at this rank's losses, and leave them to the next check of all ranks.
+        """
+        if not self.unchecked:
+            return
+        bad = (~torch.stack([loss for *_, loss in self.unchecked]).isfinite()).float()
+        for (phase, step, _), count in zip(self.unchecked, (bad if alone else summed(bad)).tolist(), strict=True):
             scaler = self.scalers[phase.optimizer or phase.name]
             # Loss scaling skipped such an update and adapts, unless there is nothing left to adapt.
-            if not good and not (scaler.is_enabled() and scaler.get_scale() > SMALLEST_SCALE):
+            if count and not (scaler.is_enabled() and scaler.get_scale() > SMALLEST_SCALE):
                 raise Diverged(phase.name, step)
+        if not alone:
+            self.unchecked = []
 
     def _set_rates(self) -> None:
         factor = self.schedule(self.steps)
@@ -195,10 +231,5 @@ def _split(batch: Batch, parts: int) -> list[Batch]:
     """Cut a batch into equal micro-batches."""
     if parts == 1:
         return [batch]
-    if len(batch.x) % parts:
-        raise ConfigError(
-            f"trainer.accumulate: batch_size={len(batch.x)} does not divide into {parts} equal parts. "
-            f"Type batch_size={len(batch.x) // parts * parts or parts}."
-        )
     conditions = batch.condition.chunk(parts) if batch.condition is not None else [None] * parts
     return [Batch(x, condition, batch.step) for x, condition in zip(batch.x.chunk(parts), conditions, strict=True)]

@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 
 from aigc_cli.config import check
 from aigc_cli.data.pack import open_data
+from aigc_cli.distributed import connected, one_before_the_others
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.measures import MEASURES, Figure, Group, Look
 from aigc_cli.runs import RUN_ONLY, read_config, read_summary, refuse_changes, run_directory
@@ -39,6 +40,7 @@ def train(
     optimizer: Node,
     schedule: Node,
     trainer: Node,
+    ranks: Node,
     preview: Node,
     checkpoint: Node,
     steps: Whole | None,
@@ -58,7 +60,7 @@ def train(
     objective: Objective | None,
 ) -> float | None:
     """Train a model on data; return the objective where one is asked for."""
-    _check_groups(trainer=trainer, preview=preview, checkpoint=checkpoint, evaluation=evaluation)
+    _check_groups(trainer=trainer, ranks=ranks, preview=preview, checkpoint=checkpoint, evaluation=evaluation)
     _check_length(composed, steps, epochs)
     _check_device(device)
     directory = run_directory(composed, Path(output))
@@ -68,14 +70,22 @@ def train(
         return done["objective"]
     if not restart:
         refuse_changes(directory, composed)
-    pack = open_data(data)
-    from aigc_cli.session import start  # torch comes with it
-
-    outcome = start(composed, directory, pack)
+    if (outcome := _outcome(composed, directory)) is None:
+        return None
     _say_how_it_ended(composed, directory, outcome)
     if outcome.exit_code:
         raise SystemExit(outcome.exit_code)
     return outcome.objective
+
+
+def _outcome(composed: Composed, directory: Path) -> Outcome | None:
+    """Train with the other ranks, if there are any; None where the first one tells."""
+    config = composed.config
+    with connected(config["device"], config["ranks"]["timeout"]):
+        pack = one_before_the_others(lambda: open_data(config["data"]))
+        from aigc_cli.session import start  # torch comes with it
+
+        return start(composed, directory, pack)
 
 
 def trainer_settings(
@@ -87,6 +97,10 @@ def trainer_settings(
     deterministic: bool,
 ) -> None:
     """Name the settings under `trainer`."""
+
+
+def ranks_settings(*, timeout: Annotated[float, Gt(0)]) -> None:
+    """Name the settings under `ranks`."""
 
 
 def preview_settings(*, every: Cadence, n: Whole, tensorboard: bool) -> None:
@@ -110,8 +124,8 @@ def evaluation_settings(
 
 def _check_groups(**nodes: Node) -> None:
     """Check the groups of settings whose names functions of this file hold."""
-    schemas = {"trainer": trainer_settings, "preview": preview_settings, "checkpoint": checkpoint_settings,
-               "evaluation": evaluation_settings}  # fmt: skip
+    schemas = {"trainer": trainer_settings, "ranks": ranks_settings, "preview": preview_settings,
+               "checkpoint": checkpoint_settings, "evaluation": evaluation_settings}  # fmt: skip
     for path, node in nodes.items():
         check(schemas[path], node, path)
 

@@ -51,7 +51,7 @@ class TensorData:
         self.share = _share(batch_size, ranks, accumulate)  # this rank's samples of a batch
         self._offset = ranks.rank * self.share
         self.augments = _augments(augment, pack.spec)
-        self._length, self._pack = pack.counts[split], pack
+        self._length, self.pack = pack.counts[split], pack
         if self._length < batch_size:
             fitting = 2 ** int(math.log2(self._length)) if self._length else 1
             raise DataError(

@@ -14,6 +14,8 @@ from annotated_types import Gt, Le, Len
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aigc_cli.distributed import summed
+
 MOST_OFTEN = 0.8  # above it augmentations leak into the samples: arXiv:2006.06676, Figure 4
 MEMORY = 0.75  # of the moving average of the critic's signs: about four batches
 
@@ -92,6 +94,8 @@ class AdaptiveAugmentation(nn.Module):
         self.register_buffer("probability", torch.zeros(()))
         self.register_buffer("sign", torch.zeros(()))  # mean sign of the critic's logits of real pictures
         self.register_buffer("seen", torch.zeros(()))  # pictures since the last adaptation
+        self.observed: Tensor
+        self.register_buffer("observed", torch.zeros(2), persistent=False)  # sum and count of a step's mean signs
 
     def forward(self, *pictures: Tensor) -> Sequence[Tensor]:
         """Map pictures (B, C, H, W) to the same shapes."""
@@ -104,13 +108,17 @@ class AdaptiveAugmentation(nn.Module):
 
     def observe(self, real: Tensor) -> None:
         """Take the critic's logits (B,) of real pictures into account; 0: it cannot tell."""
-        self.sign.lerp_(real.detach().float().sign().mean(), 1 - MEMORY)
+        mean = real.detach().float().sign().mean()
+        self.observed.add_(torch.stack([mean, torch.ones_like(mean)]))
         self.seen.add_(len(real))
 
     def adapt(self) -> None:
-        """Move the probability by 1 in `images` pictures, upwards where the critic is too sure."""
-        step = (self.sign - self.target).sign() * self.seen / self.images
+        """Move the probability by 1 in `images` pictures of all micro-batches, upwards where the critic is too sure."""
+        total, count, seen = summed(torch.cat([self.observed, self.seen[None]]))
+        self.sign.lerp_(total / count, 1 - MEMORY)
+        step = (self.sign - self.target).sign() * seen / self.images
         self.probability.add_(step).clamp_(0, MOST_OFTEN)
+        self.observed.zero_()
         self.seen.zero_()
 
     def _often(self, x: Tensor) -> Tensor:

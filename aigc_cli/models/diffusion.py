@@ -85,7 +85,7 @@ class Diffusion(Model):
         With self-conditioning the network sees its own first guess with one half of the batch: arXiv:2208.04202,
         Algorithm 1.
         """
-        clean = self._signals(batch.x, batch.condition, learning=True)
+        clean = self._signals(batch.x, batch.condition)
         sigma, time = self.noise.draw(len(clean), clean.device)
         epsilon, sigma = torch.randn_like(clean), sigma.reshape(-1, *[1] * (clean.ndim - 1))
         labels = self._labels(batch.condition)
@@ -96,6 +96,11 @@ class Diffusion(Model):
         errors = self.denoiser(shown, time, labels).float() - scales.answer(clean, epsilon, sigma)
         loss = (self.weights(sigma, scales.output) * errors.square()).mean()
         return loss, {"loss": loss.detach()}
+
+    def fit(self, batch: Batch) -> None:
+        """Learn the latents' mean and variance, where they have none yet."""
+        if self.first_stage is not None and self.unit_variance is not None:
+            self.unit_variance.fit(self.first_stage.model.compress(batch.x, batch.condition))
 
     @torch.no_grad()
     def bounds(self, x: Tensor, condition: Tensor | None, *, draws: int) -> dict[str, Tensor]:
@@ -177,14 +182,11 @@ class Diffusion(Model):
             x = known + sigmas[0] * latent
         return self._stored(repeated(draw, denoise, x, sigmas, generator, resample), condition)
 
-    def _signals(self, x: Tensor, condition: Tensor | None, *, learning: bool = False) -> Tensor:
+    def _signals(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """Return what noise is added to: signals in [-1, 1], or latents of unit variance."""
         if self.first_stage is None or self.unit_variance is None:
             return self.spec.encode(x)
-        latents = self.first_stage.model.compress(x, condition)
-        if learning:
-            self.unit_variance.fit(latents)
-        return self.unit_variance(latents)
+        return self.unit_variance(self.first_stage.model.compress(x, condition))
 
     def _stored(self, signals: Tensor, condition: Tensor | None) -> Tensor:
         if self.first_stage is None or self.unit_variance is None:

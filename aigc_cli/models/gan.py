@@ -63,7 +63,10 @@ class GAN(AdversarialModel):
         phases.append(Phase("generator", generator, self.generator_loss, every=self.critic_steps))
         if isinstance(self.regulariser, PathLength):
             every = self.critic_steps * self.regulariser.every
-            phases.append(Phase("path", generator, self.path_loss, every=every, optimizer="generator"))
+            settle = self.regulariser.settle
+            phases.append(
+                Phase("path", generator, self.path_loss, every, optimizer="generator", after=lambda batch: settle())
+            )
         return tuple(phases)
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
@@ -91,8 +94,8 @@ class GAN(AdversarialModel):
     def path_loss(self, batch: Batch) -> tuple[Tensor, Logs]:
         """Take the generator's regulariser apart from its loss, less often."""
         assert isinstance(self.regulariser, PathLength)
-        loss = self.regulariser.loss(self.generator, self._noise(batch), self._condition(batch.condition))
-        return loss, {"loss": loss.detach(), "length": self.regulariser.mean()}
+        loss, length = self.regulariser.loss(self.generator, self._noise(batch), self._condition(batch.condition))
+        return loss, {"loss": loss.detach(), "length": length}
 
     def latent(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw standard normal latents: (n, latent)."""

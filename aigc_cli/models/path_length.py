@@ -9,6 +9,8 @@ import torch
 from annotated_types import Gt, Le
 from torch import Tensor, nn
 
+from aigc_cli.distributed import summed
+
 
 @runtime_checkable
 class Styled(Protocol):
@@ -46,9 +48,14 @@ class PathLength(nn.Module):
         self.weight_of_sum: Tensor
         self.register_buffer("sum", torch.zeros(()))  # of lengths, the older the less
         self.register_buffer("weight_of_sum", torch.zeros(()))
+        self.met: Tensor
+        self.register_buffer("met", torch.zeros(2), persistent=False)  # sum and count of an update's mean lengths
 
-    def loss(self, generator: nn.Module, latent: Tensor, condition: Tensor | None) -> Tensor:
-        """Return the weighted mean squared distance of path lengths from their moving mean."""
+    def loss(self, generator: nn.Module, latent: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the weighted mean squared distance of path lengths from their moving mean, and that mean.
+
+        The mean is what it was after the last update and these lengths: micro-batches do not depend on each other.
+        """
         assert isinstance(generator, Styled), "the model has checked it"
         count = max(1, round(len(latent) * self.share))
         with torch.autocast(latent.device.type, enabled=False):
@@ -58,10 +65,14 @@ class PathLength(nn.Module):
             (slope,) = torch.autograd.grad((pictures * noise).sum(), styles, create_graph=True)
         lengths = (slope.square().sum(2).mean(1) + 1e-12).sqrt()
         with torch.no_grad():
-            self.sum.lerp_(lengths.mean(), self.decay)
-            self.weight_of_sum.lerp_(torch.ones_like(self.sum), self.decay)
-        return self.weight * self.every * (lengths - self.mean()).square().mean()
+            here, one = lengths.mean(), torch.ones_like(self.sum)
+            self.met.add_(torch.stack([here, one]))
+            mean = self.sum.lerp(here, self.decay) / self.weight_of_sum.lerp(one, self.decay)
+        return self.weight * self.every * (lengths - mean).square().mean(), mean
 
-    def mean(self) -> Tensor:
-        """Return the moving mean of lengths, 0-d."""
-        return self.sum / self.weight_of_sum
+    def settle(self) -> None:
+        """Move the mean by the lengths that all micro-batches of the update met."""
+        total, count = summed(self.met)
+        self.sum.lerp_(total / count, self.decay)
+        self.weight_of_sum.lerp_(torch.ones_like(count), self.decay)
+        self.met.zero_()

@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 from torch.nn import functional as F
 
+from aigc_cli.distributed import gathered
 from aigc_cli.interfaces import Batch, DataSpec, Decoder, Encoder, Logs, Model, Phase, Shapes
 from aigc_cli.models.codebook import Codebook
 from aigc_cli.models.likelihoods import RECONSTRUCTIONS
@@ -76,7 +77,7 @@ class VQVAE(Model):
 
     def follow(self, batch: Batch) -> None:
         """Move the codes by what all micro-batches of the step chose; a step that was skipped leaves no trace."""
-        vectors, ids = (torch.cat(parts) for parts in zip(*self._chosen, strict=True))
+        vectors, ids = (gathered(torch.cat(parts)) for parts in zip(*self._chosen, strict=True))
         self.codebook.update(vectors, ids)
         self._chosen = []
 

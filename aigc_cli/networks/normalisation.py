@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, TypeVar
 
-from torch import nn
-from torch.nn.utils.parametrizations import spectral_norm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrize import register_parametrization
 
 from aigc_cli.errors import ConfigError
 
@@ -13,6 +15,7 @@ Normalisation = Literal["none", "batch", "layer", "instance"]
 Layer = TypeVar("Layer", bound=nn.Module)
 
 MOST_GROUPS, LEAST_IN_GROUP = 32, 4
+FIRST_ITERATIONS = 15  # of the power method, as torch's spectral norm begins
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -37,8 +40,45 @@ def normalisation_of(name: Normalisation, channels: int) -> list[nn.Module]:
 def spectral(layer: Layer, wanted: bool = True) -> Layer:
     """Divide a layer's weight by its largest singular value: arXiv:1802.05957, Section 2.1."""
     if wanted:
-        spectral_norm(layer)
+        weight = layer.weight
+        assert isinstance(weight, Tensor)
+        register_parametrization(layer, "weight", SpectralNorm(weight))
     return layer
+
+
+class SpectralNorm(nn.Module):
+    """Divide a weight by its largest singular value, which the power method follows: one iteration an update.
+
+    Not one a forward pass, as torch's own: then micro-batches would see different weights. Buffers have torch's names.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        rows, columns = weight.flatten(1).shape
+        self._u: Tensor
+        self._v: Tensor
+        for name, size in (("_u", rows), ("_v", columns)):
+            self.register_buffer(name, F.normalize(torch.randn(size), dim=0))
+        for _ in range(FIRST_ITERATIONS):
+            self._iterate(weight.flatten(1))
+        self._due = False
+
+    def advance(self) -> None:
+        """Iterate at the next pass in training mode."""
+        self._due = True
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the weight (rows, ...) over its largest singular value."""
+        matrix = weight.flatten(1)
+        if self._due and self.training:
+            self._iterate(matrix)
+            self._due = False
+        return weight / (self._u[:, None] * matrix * self._v).sum()  # products that autocast leaves in float32
+
+    @torch.no_grad()
+    def _iterate(self, matrix: Tensor) -> None:
+        self._u.copy_(F.normalize((matrix * self._v).sum(1), dim=0))
+        self._v.copy_(F.normalize((matrix * self._u[:, None]).sum(0), dim=0))
 
 
 def latents_of(shape: tuple[int, ...], what: str) -> int:

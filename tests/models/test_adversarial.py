@@ -16,6 +16,7 @@ from aigc_cli.models.adversarial import Wasserstein
 from aigc_cli.models.path_length import PathLength
 from aigc_cli.networks import dcgan, resnet, stylegan2, stylegan2_critic
 from aigc_cli.networks.labels import ConditionalBatchNorm, Projection
+from aigc_cli.networks.normalisation import SpectralNorm
 
 SPEC = DataSpec("image", (1, 16, 16), 256, Classes(("zero", "one", "two")))
 SMALL = ["model.generator.width=4", "model.critic.width=4"]
@@ -268,8 +269,14 @@ def test_a_spectral_norm_makes_the_largest_singular_value_one(critic):
     torch.manual_seed(0)
     settings = {"normalisation": "none", "label": "maps"} if critic is dcgan.Critic else {"widest": 4}
     network = critic(Shapes((1, 16, 16), ()), width=4, spectral_norm=True, **settings)
-    for _ in range(30):  # power iterations, one a pass
+    layers = [module for module in network.modules() if isinstance(module, SpectralNorm)]
+    for _ in range(30):  # one power iteration an update, however many passes it takes
+        for layer in layers:
+            layer.advance()
         network(normal(2, 1, 16, 16))
+        before = [layer._u.clone() for layer in layers]
+        network(normal(2, 1, 16, 16))
+        assert all(torch.equal(layer._u, u) for layer, u in zip(layers, before, strict=True))
     weights = [module.weight.detach().flatten(1) for module in network.modules() if isinstance(module, nn.Conv2d)]
     assert len(weights) > 2
     for weight in weights:
@@ -379,10 +386,12 @@ class Isometry(nn.Module):
 def test_path_lengths_of_an_isometry_are_its_factor():
     torch.manual_seed(0)
     penalty = PathLength(weight=2.0, every=4, decay=0.01, share=1.0)
-    loss = penalty.loss(Isometry(3.0), normal(512, 64).requires_grad_(), None)
+    loss, mean = penalty.loss(Isometry(3.0), normal(512, 64).requires_grad_(), None)
     # |J^T y| = 3 |y|, and y is as long as the root of its number of pixels over that of their area: 1 on average
-    assert penalty.mean().item() == pytest.approx(3, abs=0.05)
+    assert mean.item() == pytest.approx(3, abs=0.05)
     assert loss.item() < 1  # from the first step on it only asks for equal lengths
+    penalty.settle()
+    assert (penalty.sum / penalty.weight_of_sum).item() == pytest.approx(mean.item())
 
 
 def test_path_length_is_for_styles():

@@ -270,7 +270,7 @@ def test_a_few_sentences_are_learnt_by_heart_and_walked_between():
     spec = pieces(8)
     model = build("text_vae", "model.warmup=0", "model.beta=0.02", "model.encoder.width=32", "model.decoder.width=32",
                   "model.word_dropout=0.3", spec=spec)  # fmt: skip
-    model = learnt(model, (x, None), steps=200, size=16, lr=1e-2)
+    model = learnt(model, (x, None), steps=400, size=16, lr=1e-2)
     again = model.reconstruct(x, None)
     assert torch.equal(again, x)
     assert again.dtype == spec.dtype
