@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from aigc_cli import checkpoints
+from aigc_cli.background import Background
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.devices import cpu_has_bf16
 from aigc_cli.errors import TrainingError
@@ -18,7 +22,7 @@ from aigc_cli.evaluating.measures import PREFIX
 from aigc_cli.following import Agreement
 from aigc_cli.guard import Guard
 from aigc_cli.pace import Pace
-from aigc_cli.previewing import Previews
+from aigc_cli.previewing import Drawn, Previews, Written
 from aigc_cli.recorder import Recorder
 from aigc_cli.runs import Run
 from aigc_cli.stopping import StopRequest
@@ -57,15 +61,29 @@ class Loop:
     _evaluated: int = -1  # the last step whose figures were taken
     _logged: int | None = None  # the last step in the log; None: no step was taken yet
     _saved: tuple[int, float] = (-1, 0.0)  # step and time of the last save
+    _background: Background = field(default_factory=Background)  # writes pictures and checkpoints
     _pace: Pace = field(default_factory=Pace)
     _ended: float | None = None
     _started: float = field(default_factory=time.perf_counter)
 
     def train(self, stop: StopRequest) -> str:
         """Return "finished" or "stopped"; whatever ends it, the state is saved unless it is not finite."""
-        trainer = self.trainer
         self._started = time.perf_counter()
-        self._saved = (trainer.steps, self._started)
+        self._saved = (self.trainer.steps, self._started)
+        with self._background:  # whatever it still writes is awaited
+            done = self._steps(stop)
+            self._ended = time.perf_counter()
+            if self._logged not in (None, self.trainer.steps):
+                self._log(self.trainer.steps, None)
+            self._save(self.trainer.steps, last=True)  # before any picture: who stops us may not wait for that
+            if done:
+                self._preview(self.trainer.steps, stop)
+                done = self._evaluate(self.trainer.steps, stop)
+        return "finished" if done else "stopped"
+
+    def _steps(self, stop: StopRequest) -> bool:
+        """Train until the end or a signal; tell which."""
+        trainer = self.trainer
         with _bar(self.total, trainer.steps) as bar:
             while not self.agreement.over(trainer.steps, self.total, stop, late=self._late()):
                 began = time.perf_counter()
@@ -73,14 +91,7 @@ class Loop:
                 bar.update()
                 self._tell_pace(time.perf_counter() - began)
                 self._when_due(trainer.steps, bar, stop)
-        self._ended, done = time.perf_counter(), self.agreement.done
-        if self._logged not in (None, trainer.steps):
-            self._log(trainer.steps, None)
-        self._save(trainer.steps, last=True)  # before any picture: who stops us may not wait for that
-        if done:
-            self._preview(trainer.steps, stop)
-            done = self._evaluate(trainer.steps, stop)
-        return "finished" if done else "stopped"
+        return self.agreement.done
 
     def elapsed(self) -> float:
         """Return the minutes trained, earlier starts included; the last pictures and figures are no training."""
@@ -102,6 +113,7 @@ class Loop:
 
     def _when_due(self, step: int, bar: tqdm, stop: StopRequest) -> None:
         self._logged = self._logged or 0  # a step was taken
+        self._background.collect()
         if step % self.log_every == 0 or step == 1:
             self._log(step, bar)
         if step == self.total:
@@ -131,6 +143,7 @@ class Loop:
             raise self._explained(error) from None
 
     def _explained(self, error: TrainingError) -> TrainingError:
+        self._background.settle()  # the newest checkpoint may be on its way
         good = self.newest.path if self.newest else None
         back = f"The last good checkpoint is {good}." if good else "Nothing was saved yet."
         return TrainingError(f"{error} {back} Try a smaller optimizer.lr or trainer.clip=1.")
@@ -138,17 +151,22 @@ class Loop:
     def _preview(self, step: int, stop: StopRequest) -> None:
         if stop.signal:  # whoever stops us may not wait
             return
+        drawn = None
         with stop.interrupting():  # the signal ends a slow preview at once; training waits unharmed between two steps
-            self._draw_preview(step)
-
-    def _draw_preview(self, step: int) -> None:
-        with self.trainer.sampling() as model:
-            drawn = self.previews.draw(model)
-        if drawn is None:
-            return
-        try:
+            drawn = self._draw_preview()
+        if drawn is not None:
             about = {"step": str(step), "config": checkpoints.as_json(self.meta)}
-            written = self.previews.write(drawn, step, about)
+            write = partial(self.previews.write, drawn, step, about)
+            self._background.submit(write, partial(self._show, step, drawn))
+
+    def _draw_preview(self) -> Drawn | None:
+        with self.trainer.sampling() as model:
+            return self.previews.draw(model)
+
+    def _show(self, step: int, drawn: Drawn, writing: Future[Written]) -> None:
+        """Show a preview that was written, or say that it was not."""
+        try:
+            written = writing.result()
         except OSError as error:
             tqdm.write(f"preview of step {step} not written: {error}", file=sys.stderr)
             return
@@ -171,36 +189,53 @@ class Loop:
         self._evaluated = step
         self.recorder.note(step, {f"{PREFIX}{name}": value for name, value in values.items()})
         tqdm.write(f"step {step:,}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+        self._background.settle()  # the best so far may be on its way
         if self.evaluation.improves(values):
             self._save(step)
-            if self.newest and self.newest.step == step:  # the disk took it
-                self.evaluation.remember(step, values)
+            self._background.submit(lambda: None, lambda _: self._remember(step, values))
         return True
 
+    def _remember(self, step: int, values: Mapping[str, float]) -> None:
+        if self.evaluation and self.newest and self.newest.step == step:  # the disk took it
+            self.evaluation.remember(step, values)
+
     def _save(self, step: int, *, last: bool = False) -> None:
+        """Copy the state and have it written; the last one is awaited."""
+        self._background.settle()  # one checkpoint in memory at a time, and what it says of the one before is known
         if self._saved[0] == step and self.newest and self.newest.step == step:
             return
         self._check(alone=True)
         state = {"trainer": self.trainer.state_dict(), "minutes": self.elapsed()}
         with self.trainer.sampling() as model:
-            tensors = {key: value.detach().to("cpu", copy=True) for key, value in model.state_dict().items()}
+            tensors, copied = checkpoints.snapshot(dict(model.state_dict()))
+        state, copied_too = checkpoints.snapshot(state)  # sampling fitted the average's batch statistics
         meta = {**self.meta, "step": step}
-        keep, milestone = self.checkpoint["keep"], self.checkpoint["milestone"]
+        keep = {"keep": self.checkpoint["keep"], "every_nth": self.checkpoint["milestone"], "spared": self._spared()}
+
+        def write() -> Path:
+            copied()
+            copied_too()
+            return checkpoints.save(self.run.checkpoints, step, tensors, meta, state, **keep)
+
+        self._saved = (step, time.perf_counter())
+        self._background.submit(write, partial(self._note_save, step, meta, last))
+        if last:
+            self._background.settle()
+
+    def _note_save(self, step: int, meta: Mapping[str, Any], last: bool, saving: Future[Path]) -> None:
+        """Take into account that a checkpoint is on the disk, or that it is not."""
         try:
-            path = checkpoints.save(
-                self.run.checkpoints, step, tensors, meta, state, keep=keep, every_nth=milestone, spared=self._spared()
-            )
+            path = saving.result()
         except checkpoints.SaveError as error:
             self._failed_saves += 1
-            self._saved = (step, time.perf_counter())
             if last or self._failed_saves >= FAILED_SAVES:
                 raise
             tqdm.write(f"{error} Training goes on; the next try is at the next checkpoint.", file=sys.stderr)
             return
         except TrainingError as error:  # weights that are not finite
             raise self._explained(error) from None
-        self._failed_saves, self._saved = 0, (step, time.perf_counter())
-        self.newest = checkpoints.Checkpoint(path, step, meta)
+        self._failed_saves = 0
+        self.newest = checkpoints.Checkpoint(path, step, dict(meta))
         self.guard.note(step)
 
     def _spared(self) -> list[int]:

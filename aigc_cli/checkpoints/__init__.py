@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -19,10 +19,11 @@ from aigc_cli import __version__
 from aigc_cli.checkpoints.finding import Warn, latest, resolve, step_folders
 from aigc_cli.checkpoints.fitting import fit, fit_partly
 from aigc_cli.checkpoints.reading import FORMAT, MANIFEST, STATE, WEIGHTS, Checkpoint, content_digest
+from aigc_cli.checkpoints.snapshots import snapshot, tensors_in
 from aigc_cli.errors import TrainingError
 from aigc_cli.files import sync, sync_folder
 
-__all__ = ["FORMAT", "Checkpoint", "SaveError", "as_json", "fit", "fit_partly", "latest", "resolve", "save"]
+__all__ = ["FORMAT", "Checkpoint", "SaveError", "as_json", "fit", "fit_partly", "latest", "resolve", "save", "snapshot"]
 
 
 class SaveError(TrainingError):
@@ -175,24 +176,13 @@ def _portable(tensor: Tensor) -> Tensor:
 
 
 def _refuse_non_finite(values: Mapping[str, Any], step: int) -> None:
-    for path, tensor in _tensors_in(values, ""):
+    for path, tensor in tensors_in(values):
         if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(tensor).all()):
             raise TrainingError(f"step {step}: {path} is NaN or infinite: not saved, the good checkpoints stay.")
 
 
-def _tensors_in(value: Any, path: str) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(value, Tensor):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _tensors_in(inner, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            yield from _tensors_in(inner, f"{path}.{index}")
-
-
 def _save_error(target: Path, error: OSError, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> SaveError:
-    needed = sum(tensor.nbytes for _, tensor in _tensors_in([tensors, state], ""))
+    needed = sum(tensor.nbytes for _, tensor in tensors_in([tensors, state]))
     try:
         free = f"{shutil.disk_usage(target.parent).free / 1e6:.1f} MB are free"
     except OSError:
