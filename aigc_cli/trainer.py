@@ -16,6 +16,7 @@ from aigc_cli.averaging import WeightAverage, reestimate_batch_norm
 from aigc_cli.devices import Device
 from aigc_cli.errors import CheckpointError, ConfigError, TrainingError
 from aigc_cli.interfaces import Batch, Logs, Model, Phase, nothing
+from aigc_cli.profiling.spans import BACKWARD, FORWARD, OPTIMIZER, Span, unmeasured
 from aigc_cli.randomness import mix, seed_default_generators
 
 SMALLEST_SCALE = 2.0**-10  # a loss scale below this: fp16 overflows in the forward pass, where scaling cannot help
@@ -62,6 +63,7 @@ class Trainer:
         self.average = WeightAverage(model, ema) if ema else None
         self.averaged = {p for name in model.generative for p in getattr(model, name).parameters()}
         self.steps = 0
+        self.span: Span = unmeasured  # a profile puts its own in here
         self.unchecked: list[tuple[Phase, int, Tensor]] = []  # losses that nobody has read yet: on the device
 
     def step(self, batch: Batch) -> Logs:
@@ -82,16 +84,18 @@ class Trainer:
         logs: list[Logs] = []
         for number, batch in enumerate(batches):
             seed_default_generators(self.device.torch, mix(self.seed, self.steps, order, number))
-            with self.device.autocast():
+            with self.span(FORWARD), self.device.autocast():
                 loss, part = phase.loss(batch)
             logs.append({**part, "loss": loss.detach()})
             # Confined to the phase: other phases' parameters receive no gradient and cost none.
-            scaler.scale(loss / len(batches)).backward(inputs=list(phase.params))
+            with self.span(BACKWARD):
+                scaler.scale(loss / len(batches)).backward(inputs=list(phase.params))
         means = {key: torch.stack([part[key] for part in logs]).mean(0) for key in logs[0]} if logs[1:] else logs[0]
-        applied = self._descend(optimizer, scaler, phase, means)
+        with self.span(OPTIMIZER):
+            applied = self._descend(optimizer, scaler, phase, means)
+            if self.average and not self.averaged.isdisjoint(phase.params):
+                self.average.update(applied)
         self.unchecked.append((phase, self.steps + 1, means["loss"]))
-        if self.average and not self.averaged.isdisjoint(phase.params):
-            self.average.update(applied)
         # Reading `applied` waits for the device: only in fp16, and only for a phase with something to do afterwards.
         if phase.after is not nothing and (applied is None or bool(applied)):
             with torch.no_grad():

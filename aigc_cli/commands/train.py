@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -56,6 +57,7 @@ def train(
     evaluate_every: Cadence,
     evaluation: Node,
     objective: Objective | None,
+    profile: bool,
 ) -> float | None:
     """Train a model on data; return the objective where one is asked for."""
     _check_groups(trainer=trainer, preview=preview, checkpoint=checkpoint, evaluation=evaluation)
@@ -69,6 +71,8 @@ def train(
     if not restart:
         refuse_changes(directory, composed)
     pack = open_data(data)
+    if profile:  # torch reads it once, when it is imported: its profiler would complain where there is no GPU
+        os.environ.setdefault("KINETO_LOG_LEVEL", "5")
     from aigc_cli.session import start  # torch comes with it
 
     outcome = start(composed, directory, pack)
@@ -218,7 +222,7 @@ def _say_next(
 
 def _command_to_continue(composed: Composed, directory: Path, step: int, stopped: bool, late: bool) -> str:
     more = [f"name={directory.name}"] if composed.swept else []  # a sweep's job has swept defaults in its name
-    leave_out = ["restart", *(["name"] if more else [])]
+    leave_out = ["restart", "profile", *(["name"] if more else [])]
     if stopped:
         return _command(composed, leave_out, more)
     if late:
@@ -229,7 +233,7 @@ def _command_to_continue(composed: Composed, directory: Path, step: int, stopped
 
 def _command_of_a_new_run(composed: Composed, directory: Path) -> str:
     more = [f"init={directory}", f"name={directory.name}-2"]
-    return _command(composed, ["restart", "max_minutes", "name", "init"], more)
+    return _command(composed, ["restart", "profile", "max_minutes", "name", "init"], more)
 
 
 def _command(composed: Composed, leave_out: list[str], more: list[str]) -> str:
