@@ -21,6 +21,7 @@ from aigc_cli.runs.settings import differing
 
 if TYPE_CHECKING:
     from aigc_cli.composing.compose import Composed
+    from aigc_cli.data.pack import Pack
     from aigc_cli.session import Outcome
 
 Whole = Annotated[int, Gt(0)]
@@ -71,15 +72,19 @@ def train(
     if not restart:
         refuse_changes(directory, composed)
     pack = open_data(data)
-    if profile:  # torch reads it once, when it is imported: its profiler would complain where there is no GPU
-        os.environ.setdefault("KINETO_LOG_LEVEL", "5")
-    from aigc_cli.session import start  # torch comes with it
-
-    outcome = start(composed, directory, pack)
+    outcome = _started(composed, directory, pack, profile=profile)
     _say_how_it_ended(composed, directory, outcome)
     if outcome.exit_code:
         raise SystemExit(outcome.exit_code)
     return outcome.objective
+
+
+def _started(composed: Composed, directory: Path, pack: Pack, *, profile: bool) -> Outcome:
+    if profile:  # torch reads it once, when it is imported: its profiler would complain where there is no GPU
+        os.environ.setdefault("KINETO_LOG_LEVEL", "5")
+    from aigc_cli.session import start  # torch comes with it
+
+    return start(composed, directory, pack)
 
 
 def trainer_settings(
