@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from aigc_cli.data.pack import FORMAT, TEMPORARY, Pack, into_place, read_pack
-from aigc_cli.data.packing import Recorded
+from aigc_cli.data.shards import Recorded
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import DataSpec, Sound
 from aigc_cli.sounds.spectrogram import BANDS, log_mel
