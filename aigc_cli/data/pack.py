@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from aigc_cli.config import bind
 from aigc_cli.data import PIPELINE, check_pipeline
+from aigc_cli.data.cache import TEMPORARY, cache_folder, into_place, locked
 from aigc_cli.data.packing import Packed, too_many, write_pack
 from aigc_cli.data.shards import Shards, shard_names
 from aigc_cli.data.source import Contents, Rows, Source, Stream, arrays_of
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from aigc_cli.interfaces import DataSpec
 
 FORMAT = 1  # of packs of a file for each array; those cut into shards are of the next, which an older aigc cannot read
-TEMPORARY, LOCK = ".packing-", ".lock-"
 SMALL = 1000  # training samples, below which advice is due
 
 
@@ -100,7 +99,7 @@ def open_data(node: Mapping[str, Any], *, progress: bool = True) -> Pack:
     pack = read_pack(path, fingerprint)
     if pack is None:
         try:
-            with _locked(cache, path.name):
+            with locked(cache, path.name):
                 # Another process may have packed it while this one waited.
                 pack = read_pack(path, fingerprint) or _packed(source, path, fingerprint, settings, progress)
         except OSError as error:
@@ -114,11 +113,6 @@ def open_data(node: Mapping[str, Any], *, progress: bool = True) -> Pack:
     given = sum(pack.counts.values()) + pack.rejected if pack.given is None else pack.given
     too_many(pack.rejections(), given, settings["max_bad"], what)
     return pack
-
-
-def cache_folder(cache: str | None) -> Path:
-    """Return the folder of packs."""
-    return Path(cache or os.environ.get("AIGC_CACHE") or "~/.cache/aigc").expanduser()
 
 
 def advice(pack: Pack, augment: Sequence[str] = (), critic: str | None = None) -> str | None:
@@ -214,44 +208,3 @@ def _written(
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def into_place(folder: Path, path: Path) -> None:
-    """Move a finished folder to its path."""
-    if path.exists():  # damaged: who maps its files keeps them until it ends
-        aside = folder.with_name(f"{folder.name}.old")
-        path.rename(aside)
-        folder.rename(path)
-        shutil.rmtree(aside, ignore_errors=True)
-    else:
-        folder.rename(path)
-
-
-@contextlib.contextmanager
-def _locked(cache: Path, name: str) -> Iterator[None]:
-    """Let one process pack a data set at a time; what killed ones left is swept."""
-    from filelock import FileLock, Timeout
-
-    cache.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(cache / f"{LOCK}{name}")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print("aigc: another process is packing these data: waiting for it.", file=sys.stderr)
-        lock.acquire()
-    try:
-        _sweep(cache, name)
-        yield
-    finally:
-        lock.release()
-
-
-def _sweep(cache: Path, ours: str) -> None:
-    """Remove temporaries whose owner is dead: its lock is free."""
-    from filelock import FileLock, Timeout
-
-    for folder in cache.glob(f"{TEMPORARY}*"):
-        name = folder.name.removeprefix(TEMPORARY).partition(".")[0]
-        owner = contextlib.nullcontext() if name == ours else FileLock(cache / f"{LOCK}{name}", timeout=0)
-        with contextlib.suppress(Timeout), owner:
-            shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aigc_cli.data.source import Rows
+from aigc_cli.errors import DataError
 from aigc_cli.files import sync
 
 LARGE = 4 * 2**30  # bytes of a pack, above which it is cut into shards; smaller ones are one file for each array
@@ -136,6 +137,17 @@ class Shards:
         """Yield the place of every shard's first row, and its rows."""
         for shard in range(len(self.lengths)):
             yield shard * self.per_shard, self.part(shard)
+
+    def read(self, shard: int, start: int, out: NDArray, phase: int = 0) -> None:
+        """Read rows of a shard into `out`, past the maps; phase: values by which all of them begin later."""
+        begin = start * self.row.nbytes + phase * self.dtype.itemsize
+        with self.path(shard).open("rb", buffering=0) as file:
+            file.seek(begin)
+            view = out.data.cast("B")
+            while view:
+                if not (done := file.readinto(view)):
+                    raise DataError(f"data.cache: '{self._names[shard]}' was cut off while it was read.")
+                view = view[done:]
 
     def __getitem__(self, index: int | slice | NDArray) -> NDArray:
         """Return a copy of the rows of an index, as of an array's first dimension."""
