@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import sentiment
+from benchmarks import curves, sentiment
 from benchmarks.measuring import in_turn, paired, spread
 from benchmarks.report import rendered, table
 
@@ -128,6 +128,24 @@ def test_ratios_are_paired():
     assert spread(slow) == {
         "median": 10, "min": 1, "lower_quartile": 5.5, "upper_quartile": 55, "max": 100, "values": slow,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_curves_stand_where_their_values_are(tmp_path, log):
+    rising = [(10.0**power, 10.0**power) for power in range(4)]
+    panel = curves.Panel("title", "x", "y", {"a": rising, "b": [(1, 500.0), (1000, 500.0)]}, log_x=log, log_y=log)
+    page = np.asarray(Image.open(curves.draw(tmp_path / "c.png", "curves", [panel, panel, panel])).convert("RGB"))
+    assert page.shape == (curves.HEADING + 2 * curves.HEIGHT, 2 * curves.WIDTH, 3)
+    inside = page[curves.HEADING + curves.TOP : curves.HEADING + curves.HEIGHT - curves.BOTTOM, : curves.WIDTH]
+    rows, columns = (np.abs(inside.astype(int) - curves.COLOURS[0]).max(2) < 30).nonzero()  # the first line's pixels
+    assert np.corrcoef(columns, rows)[0, 1] < -0.999, "a straight line that rises"
+    assert columns.max() - columns.min() > 0.8 * (curves.WIDTH - curves.LEFT - curves.RIGHT)
+
+
+def test_values_are_written_shortly():
+    assert [curves.said(value) for value in (0, 0.02, 999, 1e4, 2.5e6, 999_999.99)] == [
+        "0", "0.02", "999", "10k", "2.5M", "1M",
+    ]  # fmt: skip
 
 
 def test_a_judge_reads_sentiment(tmp_path, capsys, monkeypatch):

@@ -24,16 +24,21 @@ from aigc_cli.checkpoints import Checkpoint
 from aigc_cli.checkpoints.restoring import read_spec
 from aigc_cli.cli import main
 from aigc_cli.composing.compose import compose
-from aigc_cli.data import tensor_data, text_reading
+from aigc_cli.data import placing, shards, text_reading
+from aigc_cli.data import windows as data_windows
 from aigc_cli.data.folders import is_held_out
 from aigc_cli.data.pack import Pack, advice, open_data
+from aigc_cli.data.shards import Shards
 from aigc_cli.data.source import Rejected
 from aigc_cli.data.sums import Sums
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.data.text_reading import at_blanks, blocks, lines
 from aigc_cli.errors import ConfigError, DataError
+from aigc_cli.evaluating import given_text
+from aigc_cli.evaluating.given_text import novelty
 from aigc_cli.texts import learning
 from aigc_cli.texts.arithmetic import is_right
+from aigc_cli.texts.given import Passage
 from aigc_cli.texts.learning import learn
 from aigc_cli.texts.vocabulary import Characters, UnknownSymbols, vocabulary_of
 
@@ -417,12 +422,48 @@ def test_epochs_seeds_and_splits_differ(numbers):
 
 
 def test_nothing_is_copied_of_text_on_the_disk(numbers, monkeypatch):
-    monkeypatch.setattr(tensor_data, "SHARE_OF_MEMORY", 0)
+    monkeypatch.setattr(placing, "SHARE_OF_MEMORY", 0)
     mapped = served(numbers)
     for epoch in range(3):
         assert torch.equal(windows(mapped, epoch), windows(served(numbers), epoch))
         views = mapped._buffers.samples
         assert views.untyped_storage().data_ptr() == mapped.samples.untyped_storage().data_ptr()
+
+
+def test_text_in_shards_moves_too_and_is_read_alike_from_memory_and_disk(numbers, tmp_path, monkeypatch):
+    for module, name, value in ((shards, "LARGE", 100), (shards, "SHARD_BYTES", 40 * 16 * 4),
+                                (data_windows, "RUN_BYTES", 300), (data_windows, "WINDOW_BYTES", 5000)):  # fmt: skip
+        monkeypatch.setattr(module, name, value)
+    text = "".join(chr(0x4E00 + index) for index in range(5000))
+    pack = opened("text_file", tmp_path, root=written(tmp_path / "t.txt", text), length=16)
+    held = served(pack)
+    monkeypatch.setattr(placing, "SHARE_OF_MEMORY", 0)
+    streamed, phases, flat = served(pack), set(), numbers.split("train")[0].reshape(-1)
+    files = -(-pack.counts["train"] // 40)
+    assert files > 5
+    assert streamed.batches_per_epoch == (pack.counts["train"] - files) // 8
+    for epoch in range(20):
+        shown = windows(streamed, epoch)
+        assert torch.equal(windows(held, epoch), shown)
+        starts = shown[:, 0].numpy() - flat[0]
+        assert len(set(starts.tolist())) == len(starts)
+        assert (shown.numpy() == flat[starts[:, None] + np.arange(16)]).all()
+        phases |= set((starts % 16).tolist())
+    assert len(phases) > 5
+
+
+def test_texts_are_found_in_running_text_however_shards_cut_it(numbers, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "LARGE", 100)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 40 * 16 * 4)
+    monkeypatch.setattr(given_text, "AT_ONCE", 100)
+    text = "".join(chr(0x4E00 + index) for index in range(5000))
+    pack = opened("text_file", tmp_path, root=written(tmp_path / "t.txt", text), length=16)
+    assert isinstance(pack.split("train")[0], Shards)
+    passages = [Passage(text[start : start + 20]) for start in range(0, 4000, 7)]
+    other = Passage(text[5] + text[3])
+    for each in (pack, numbers):
+        assert novelty(passages, each) == 0
+        assert novelty([*passages, other], each) == 1 / (len(passages) + 1)
 
 
 @pytest.mark.parametrize(("spare", "batches"), [(0, 1), (1, 1)])

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aigc_cli.config import bind
 from aigc_cli.data import PIPELINE, check_pipeline
+from aigc_cli.data.cache import TEMPORARY, cache_folder, into_place, locked
 from aigc_cli.data.packing import Packed, too_many, write_pack
+from aigc_cli.data.shards import Shards, shard_names
 from aigc_cli.data.source import Contents, Rows, Source, Stream, arrays_of
 from aigc_cli.data.streaming import write_stream
 from aigc_cli.errors import DataError
@@ -27,14 +28,16 @@ from aigc_cli.files import atomic_write, file_digest
 if TYPE_CHECKING:
     from aigc_cli.interfaces import DataSpec
 
-FORMAT = 1
-TEMPORARY, LOCK = ".packing-", ".lock-"
+FORMAT = 1  # of packs of a file for each array; those cut into shards are of the next, which an older aigc cannot read
 SMALL = 1000  # training samples, below which advice is due
 
 
 @dataclass(frozen=True)
 class Pack:
-    """Decoded data on the disk: `<split>.samples`, `.labels` or `.sources`, rejected.jsonl, meta.json."""
+    """Decoded data on the disk: `<split>.samples`, `.labels` or `.sources`, rejected.jsonl, meta.json.
+
+    Of a large pack there are many files of samples and sources, `<split>-00000.samples` and so on.
+    """
 
     about: Mapping[str, Any]  # the spec in DataSpec.to_dict's form
     path: Path
@@ -44,6 +47,7 @@ class Pack:
     ignored: int = 0  # files that are none of the kind
     given: int | None = None  # files, or texts: those that cannot be used as well; None: one of every sample
     fresh: bool = False  # packed by this call
+    per_shard: int | None = None  # records of a file; None: all
 
     @functools.cached_property
     def spec(self) -> DataSpec:
@@ -53,7 +57,10 @@ class Pack:
         return DataSpec.from_dict(self.about)
 
     def split(self, name: str) -> tuple[NDArray, NDArray | None]:
-        """Return samples (N, *shape), and what comes with them: labels (N,) int64, or sources (N, *their shape)."""
+        """Return samples (N, *shape), and what comes with them: labels (N,) int64, or sources (N, *their shape).
+
+        Nothing is read yet; of a large pack, rows are read shard by shard as they are asked for.
+        """
         arrays = {each: self._mapped(name, each, row) for each, row in arrays_of(self.about).items()}
         labels = self.path / f"{name}.labels"
         condition = np.fromfile(labels, np.int64) if labels.exists() else arrays.get("sources")
@@ -64,6 +71,10 @@ class Pack:
         whole = (self.counts[split], *row.shape)
         if not whole[0]:  # an empty file cannot be mapped
             return np.empty(whole, row.dtype)
+        names = shard_names(split, array, whole[0], self.per_shard)
+        if self.per_shard and len(names) > 1:
+            # It stands for an array wherever rows are all that is asked for.
+            return cast(NDArray, Shards(names, row, whole[0], self.per_shard, self.path.joinpath))
         return np.memmap(self.path / f"{split}.{array}", row.dtype, "c", shape=whole)
 
     def rejections(self) -> list[tuple[str, str]]:
@@ -88,7 +99,7 @@ def open_data(node: Mapping[str, Any], *, progress: bool = True) -> Pack:
     pack = read_pack(path, fingerprint)
     if pack is None:
         try:
-            with _locked(cache, path.name):
+            with locked(cache, path.name):
                 # Another process may have packed it while this one waited.
                 pack = read_pack(path, fingerprint) or _packed(source, path, fingerprint, settings, progress)
         except OSError as error:
@@ -102,11 +113,6 @@ def open_data(node: Mapping[str, Any], *, progress: bool = True) -> Pack:
     given = sum(pack.counts.values()) + pack.rejected if pack.given is None else pack.given
     too_many(pack.rejections(), given, settings["max_bad"], what)
     return pack
-
-
-def cache_folder(cache: str | None) -> Path:
-    """Return the folder of packs."""
-    return Path(cache or os.environ.get("AIGC_CACHE") or "~/.cache/aigc").expanduser()
 
 
 def advice(pack: Pack, augment: Sequence[str] = (), critic: str | None = None) -> str | None:
@@ -131,12 +137,13 @@ def read_pack(path: Path, fingerprint: str) -> Pack | None:
     """Return the pack at a path; None, with a warning, where its files are not what its meta says."""
     try:
         meta = json.loads((path / "meta.json").read_text())
-        if meta["format"] != FORMAT or meta["fingerprint"] != fingerprint:
+        if meta["format"] not in (FORMAT, FORMAT + 1) or meta["fingerprint"] != fingerprint:
             return None
         wrong = [name for name, about in meta["files"].items() if (path / name).stat().st_size != about["bytes"]]
         pack = Pack(
-            meta["spec"], path, meta["counts"], meta["rejected"], fingerprint, meta["ignored"], meta.get("given")
-        )
+            meta["spec"], path, meta["counts"], meta["rejected"], fingerprint, meta["ignored"], meta.get("given"),
+            per_shard=meta.get("per_shard"),
+        )  # fmt: skip
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         if not os.path.exists(path):  # unlike Path.exists, false too where we may not look: no pack for us
             return None
@@ -165,6 +172,7 @@ def _packed(
             "counts": done.counts, "rejected": len(done.rejected), "ignored": done.ignored, "given": done.given,
             "files": done.files,
         }  # fmt: skip
+        meta |= {"format": FORMAT + 1, "per_shard": done.per_shard} if done.per_shard else {}
         atomic_write(folder / "meta.json", json.dumps(meta, indent=1).encode())
         into_place(folder, path)
     finally:
@@ -174,7 +182,8 @@ def _packed(
     if done.rejected:
         what = "texts" if spec["kind"] == "text" else "files"
         print(f"aigc: {len(done.rejected)} {what} cannot be used: {path / 'rejected.jsonl'}.", file=sys.stderr)
-    return Pack(spec, path, done.counts, len(done.rejected), fingerprint, done.ignored, done.given, fresh=True)
+    bad, per_shard = len(done.rejected), done.per_shard
+    return Pack(spec, path, done.counts, bad, fingerprint, done.ignored, done.given, fresh=True, per_shard=per_shard)
 
 
 def _want_room(count: int, spec: Mapping[str, Any], place: Path) -> None:
@@ -199,44 +208,3 @@ def _written(
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def into_place(folder: Path, path: Path) -> None:
-    """Move a finished folder to its path."""
-    if path.exists():  # damaged: who maps its files keeps them until it ends
-        aside = folder.with_name(f"{folder.name}.old")
-        path.rename(aside)
-        folder.rename(path)
-        shutil.rmtree(aside, ignore_errors=True)
-    else:
-        folder.rename(path)
-
-
-@contextlib.contextmanager
-def _locked(cache: Path, name: str) -> Iterator[None]:
-    """Let one process pack a data set at a time; what killed ones left is swept."""
-    from filelock import FileLock, Timeout
-
-    cache.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(cache / f"{LOCK}{name}")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print("aigc: another process is packing these data: waiting for it.", file=sys.stderr)
-        lock.acquire()
-    try:
-        _sweep(cache, name)
-        yield
-    finally:
-        lock.release()
-
-
-def _sweep(cache: Path, ours: str) -> None:
-    """Remove temporaries whose owner is dead: its lock is free."""
-    from filelock import FileLock, Timeout
-
-    for folder in cache.glob(f"{TEMPORARY}*"):
-        name = folder.name.removeprefix(TEMPORARY).partition(".")[0]
-        owner = contextlib.nullcontext() if name == ours else FileLock(cache / f"{LOCK}{name}", timeout=0)
-        with contextlib.suppress(Timeout), owner:
-            shutil.rmtree(folder, ignore_errors=True)

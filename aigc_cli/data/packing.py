@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import multiprocessing
 import os
@@ -16,15 +15,15 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from aigc_cli.data.shards import ShardWriter, rows_a_shard
 from aigc_cli.data.source import OUTSIDE, Contents, Key, Reader, Rejected, Rows, Source, arrays_of
 from aigc_cli.errors import DataError
-from aigc_cli.files import sync
 from aigc_cli.wording import shown
 
 FEW = 512  # samples that are decoded sooner than worker processes start
@@ -45,6 +44,7 @@ class Packed:
     rejected: list[Bad] = field(default_factory=list)
     ignored: int = 0  # files that are none of the kind: counted, never an error
     notes: list[str] = field(default_factory=list)  # what the user should know of how they were packed
+    per_shard: int | None = None  # records of a file; None: all
 
 
 def write_pack(
@@ -52,35 +52,36 @@ def write_pack(
 ) -> Packed:
     """Write every split's samples and labels, and the list of the rejected; OSError where the disk refuses."""
     listed = [(shown(path), reason) for path, reason in contents.rejected]
-    packed = Packed(rejected=listed, ignored=contents.ignored, notes=contents.notes)
+    counts = dict.fromkeys(contents.splits, 0)
+    packed = Packed(counts, rejected=listed, ignored=contents.ignored, notes=contents.notes)
     samples = sum(len(split.keys) for split in contents.splits.values())
     total = samples + len(packed.rejected)
     packed.given = (samples if contents.files is None else contents.files) + len(packed.rejected)
     quiet, arrays = not progress or not sys.stderr.isatty(), arrays_of(source.spec())
+    per_shard = packed.per_shard = rows_a_shard(arrays.values(), samples)
     with decoding(source, contents, workers) as decode, tqdm(
         total=total, desc=f"packing {source.name}", unit="sample", disable=quiet, leave=False, dynamic_ncols=True
     ) as bar:  # fmt: skip
         for name, split in contents.splits.items():
-            kept: list[int] = []
             told: set[str] = set()
             with contextlib.ExitStack() as stack:
-                files = {each: stack.enter_context(Recorded(folder / f"{name}.{each}")) for each in arrays}
+                files = {each: stack.enter_context(ShardWriter(folder, name, each, per_shard)) for each in arrays}
+                if split.labels is not None:
+                    files["labels"] = stack.enter_context(ShardWriter(folder, name, "labels", None))
                 for start, keys, (rows, good, bad) in decode(name, split.keys):
+                    if split.labels is not None:
+                        rows["labels"] = np.asarray(split.labels[start : start + len(keys)], np.int64)[good]
                     for each, file in files.items():
                         file.write(rows[each])
-                    kept += [start + index for index in good]
+                    packed.counts[name] += len(good)
                     for path, reason in bad:
                         if path not in told:  # several samples may be of one file
                             told.add(path)
                             packed.rejected.append((path, reason))
                     too_many(packed.rejected, packed.given, max_bad)
                     bar.update(len(keys))
-            packed.files |= {file.path.name: file.about() for file in files.values()}
-            packed.counts[name] = len(kept)
-            if split.labels is not None:
-                with Recorded(folder / f"{name}.labels") as file:
-                    file.write(np.asarray(split.labels, np.int64)[kept])
-                packed.files[file.path.name] = file.about()
+            for file in files.values():
+                packed.files |= file.about()
     write_rejected(packed.rejected, folder)
     none_to_train_on(packed, total)
     return packed
@@ -114,32 +115,6 @@ def too_many(rejected: Sequence[Bad], total: int, max_bad: float, what: str = "f
 def _named(rejected: Sequence[Bad]) -> str:
     listed = "; ".join(f"{path} ({reason})" for path, reason in rejected[:NAMED])
     return f" {listed}{'; ...' if len(rejected) > NAMED else '.'}" if rejected else ""
-
-
-class Recorded:
-    """Write a file and know its size and checksum; it is on the disk when it is closed."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.size, self.hasher = path, 0, hashlib.sha256()
-
-    def __enter__(self) -> Recorded:
-        self.file: BinaryIO = self.path.open("wb")
-        return self
-
-    def write(self, array: NDArray) -> None:
-        """Append an array's bytes."""
-        data = np.ascontiguousarray(array).data.cast("B") if array.size else b""
-        self.file.write(data)
-        self.hasher.update(data)
-        self.size += len(data)
-
-    def __exit__(self, *exception: object) -> None:
-        with self.file:
-            sync(self.file)
-
-    def about(self) -> dict[str, int | str]:
-        """Return size and checksum for the pack's meta."""
-        return {"bytes": self.size, "sha256": self.hasher.hexdigest()}
 
 
 class Decoder:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from aigc_cli.data.packing import Packed, Recorded, none_to_train_on, too_many, write_rejected
+from aigc_cli.data.packing import Packed, none_to_train_on, too_many, write_rejected
+from aigc_cli.data.shards import ShardWriter, rows_a_shard
 from aigc_cli.data.source import Stream, arrays_of
 from aigc_cli.wording import shown
 
@@ -21,6 +22,7 @@ def write_stream(stream: Stream, folder: Path, *, max_bad: float, progress: bool
     spec, packed = stream.spec(), Packed(counts=dict.fromkeys(SPLITS, 0))
     quiet, arrays = not progress or not sys.stderr.isatty(), arrays_of(spec)
     kinds = {name: row.dtype for name, row in arrays.items()}
+    packed.per_shard = rows_a_shard(arrays.values(), stream.expected())
     if spec["classes"]:
         kinds["labels"] = np.dtype(np.int64)
     with contextlib.ExitStack() as stack:
@@ -29,7 +31,9 @@ def write_stream(stream: Stream, folder: Path, *, max_bad: float, progress: bool
                  leave=False, dynamic_ncols=True)
         )  # fmt: skip
         files = {
-            (split, name): stack.enter_context(Recorded(folder / f"{split}.{name}"))
+            (split, name): stack.enter_context(
+                ShardWriter(folder, split, name, packed.per_shard if name in arrays else None)
+            )
             for split in SPLITS for name in kinds
         }  # fmt: skip
         for part in stream.parts(bar.update):
@@ -39,7 +43,8 @@ def write_stream(stream: Stream, folder: Path, *, max_bad: float, progress: bool
                 files[part.split, name].write(rows.astype(kind, copy=False))
             packed.counts[part.split] += len(part.rows["samples"])
             packed.rejected += [(shown(path), shown(reason)) for path, reason in part.rejected]
-    packed.files = {file.path.name: file.about() for file in files.values()}
+    for file in files.values():
+        packed.files |= file.about()
     packed.ignored, packed.notes = stream.remarks()
     packed.given = sum(packed.counts.values()) + len(packed.rejected)
     too_many(packed.rejected, packed.given, max_bad, "texts")

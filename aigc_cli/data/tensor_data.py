@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,15 +12,16 @@ from aigc_cli.config import load, names
 from aigc_cli.data import AUGMENTS, FOR_SOUNDS, check_augments
 from aigc_cli.data.augment import Augment, sample_keys
 from aigc_cli.data.pack import Pack
+from aigc_cli.data.placing import Buffers, placed
+from aigc_cli.data.shards import Shards
+from aigc_cli.data.slots import Slots
+from aigc_cli.data.windows import WindowedOrder
 from aigc_cli.distributed import SOLE, Ranks
 from aigc_cli.errors import ConfigError, DataError
 from aigc_cli.interfaces import Batch, DataSpec
 from aigc_cli.randomness import mix
 
-SHARE_OF_MEMORY = 0.25  # of the machine's, which a data set may fill; larger ones stay on the disk
 PHASE = 1  # tells the draw of windows from that of their order
-SHARE_OF_GPU = 0.5  # of its free memory; larger ones are gathered on the host and copied
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 class TensorData:
@@ -59,17 +58,26 @@ class TensorData:
                 f"Type batch_size={fitting}, or give it more data."
             )
         text = self.spec.text
-        self._moves = split == "train" and text is not None and text.end is None and self._length > batch_size
-        self.batches_per_epoch = (self._length - self._moves) // batch_size  # the same in every epoch
         samples, condition = pack.split(split)
-        self.samples = _placed(torch.from_numpy(samples), device, ranks).flatten(1)
-        self._buffers = _Buffers(self.samples, self.share, device)
-        self.labels, self._sources = None, None
-        if isinstance(self.spec.condition, DataSpec):
-            placed = _placed(torch.from_numpy(condition), device, ranks).flatten(1)
-            self._sources = _Buffers(placed, self.share, device)
-        elif condition is not None:
-            self.labels = torch.from_numpy(condition).to(device)
+        files = len(samples.lengths) if isinstance(samples, Shards) else 1
+        running = split == "train" and text is not None and text.end is None
+        self._moves = running and self._length - files >= batch_size
+        self.batches_per_epoch = (self._length - self._moves * files) // batch_size  # the same in every epoch
+        paired = isinstance(self.spec.condition, DataSpec)
+        arrays = [samples, condition] if paired and condition is not None else [samples]
+        held = placed(arrays, device, ranks)
+        stand_ins = [torch.from_numpy(array[:0]).flatten(1) for array in arrays]  # for what stays on the disk
+        buffers = [Buffers(each, self.share, device) for each in held or stand_ins]
+        self.samples, self._buffers, self._sources = buffers[0].samples, buffers[0], buffers[1] if paired else None
+        self.labels = None if paired or condition is None else torch.from_numpy(condition).to(device)
+        self._slots = None
+        if isinstance(samples, Shards):
+            row_bytes = sum(array.nbytes // self._length for array in arrays)
+            order = self._windowed(samples, row_bytes, ranks.world * accumulate)
+            mine, self._held = range(ranks.rank * accumulate, (ranks.rank + 1) * accumulate), held is not None
+            streamed = [array for array in arrays if isinstance(array, Shards) and not held]
+            self._slots = Slots(order, mine, streamed, self._phase)
+            self._index = Buffers(torch.empty((0, 1), dtype=torch.int64), self.share, device)
         self._epoch, self._order, self._device_order = -1, torch.empty(0), torch.empty(0)
 
     def __len__(self) -> int:
@@ -80,13 +88,12 @@ class TensorData:
         epoch, number = divmod(step, self.batches_per_epoch)
         if epoch != self._epoch:
             self._shuffle(epoch)
-        start = number * self.batch_size + self._offset
-        part = slice(start, start + self.share)
-        index = self._device_order[part]
-        x = self._buffers.gather(self._order[part]).view(-1, *self.spec.shape)
-        condition = None if self.labels is None else self.labels.index_select(0, index)
-        if self._sources and isinstance(self.spec.condition, DataSpec):
-            condition = self._sources.gather(self._order[part]).view(-1, *self.spec.condition.shape)
+        index, x, condition = self._drawn(epoch, number) if self._slots else self._picked(number)
+        x = x.view(-1, *self.spec.shape)
+        if condition is not None and isinstance(self.spec.condition, DataSpec):
+            condition = condition.view(-1, *self.spec.condition.shape)
+        elif self.labels is not None:
+            condition = self.labels.index_select(0, index)
         for name, augment in self.augments.items():
             keys = sample_keys(self.seed, epoch, index, name)  # the same for both of a pair, so that they stay one
             x = augment(x, keys, self.spec)
@@ -95,51 +102,52 @@ class TensorData:
         # A filled tensor, because a copy from the host would make the GPU wait.
         return Batch(x, condition, torch.full((), step, dtype=torch.int64, device=self.device))
 
+    def _picked(self, number: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return which samples this rank's part is of, and they and their sources, by the order of the whole epoch."""
+        start = number * self.batch_size + self._offset
+        part = slice(start, start + self.share)
+        here = self._order[part]
+        return self._device_order[part], self._buffers.gather(here), self._sources and self._sources.gather(here)
+
+    def _drawn(self, epoch: int, number: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return which samples this rank's part is of, and they and their sources, by the order within windows."""
+        assert self._slots
+        index, buffers = self._index.next(), [each for each in (self._buffers, self._sources) if each]
+        rows = [] if self._held else [each.next() for each in buffers]
+        self._slots.draw(epoch, number, index.view(-1), rows)
+        there = self._index.sent(index).view(-1)
+        if self._held:
+            found = [each.gather(index.view(-1) if each.copied else there) for each in buffers]
+        else:
+            found = [each.sent(mine) for each, mine in zip(buffers, rows, strict=True)]
+        return there, found[0], found[1] if self._sources else None
+
+    def _windowed(self, samples: Shards, row_bytes: int, slots: int) -> WindowedOrder:
+        """Return the order of shards; a window of running text that moves would reach from one into the next."""
+        lengths = [length - self._moves for length in samples.lengths]
+        share = self.batch_size // slots
+        return WindowedOrder(lengths, samples.per_shard, row_bytes, slots=slots, share=share, seed=self.seed)
+
     def _shuffle(self, epoch: int) -> None:
-        generator = torch.Generator().manual_seed(mix(self.seed, epoch))  # on the CPU: one order for all devices
-        phase = self._phase(epoch) if self._moves else 0
+        self._epoch, phase = epoch, self._phase(epoch)
         count, width = self._length - bool(phase), self.samples.shape[1]
-        if self._moves:  # a view: nothing is copied
+        if self._moves and len(self.samples):  # a view: nothing is copied
             flat = self.samples.view(-1)
             self._buffers.samples = flat[phase : phase + count * width].view(count, width)
+        if self._slots:
+            return
+        generator = torch.Generator().manual_seed(mix(self.seed, epoch))  # on the CPU: one order for all devices
         order = torch.randperm(count, generator=generator)
         cuda = self.device.type == "cuda"  # a copy out of memory that is not pinned would wait for the GPU
-        self._epoch = epoch
         self._device_order = (order.pin_memory() if cuda else order).to(self.device, non_blocking=cuda)
         self._order = self._device_order if self.samples.device == self._device_order.device else order
 
     def _phase(self, epoch: int) -> int:
-        """Draw by how many symbols an epoch's windows begin later."""
+        """Draw by how many symbols an epoch's windows begin later; none where they do not move."""
+        if not self._moves:
+            return 0
         generator = torch.Generator().manual_seed(mix(self.seed, epoch, PHASE))
         return int(torch.randint(self.samples.shape[1], (), generator=generator))
-
-
-class _Buffers:
-    """Gather rows into two buffers in turn: fresh memory for each batch would cost more than the copy."""
-
-    def __init__(self, samples: Tensor, batch_size: int, device: torch.device) -> None:
-        self.samples, self.device, self.turn = samples, device, 0
-        self.copied = samples.device.type != device.type
-        pinned = self.copied and device.type == "cuda"
-        shape = (batch_size, samples.shape[1])
-        self.rows = [
-            torch.empty(shape, dtype=samples.dtype, device=samples.device, pin_memory=pinned) for _ in range(2)
-        ]
-        self.events = [torch.cuda.Event() for _ in range(2)] if pinned else None
-
-    def gather(self, index: Tensor) -> Tensor:
-        """Return the rows of an index (B,), on the device."""
-        self.turn ^= 1
-        rows = self.rows[self.turn]
-        if self.events:
-            self.events[self.turn].synchronize()  # the copy before the last may still read this buffer
-        torch.index_select(self.samples, 0, index, out=rows)
-        if not self.copied:
-            return rows
-        there = rows.to(self.device, non_blocking=self.events is not None)
-        if self.events:
-            self.events[self.turn].record()
-        return there
 
 
 def _augments(chosen: Sequence[str], spec: DataSpec) -> dict[str, Augment]:
@@ -167,23 +175,3 @@ def _share(batch_size: int, ranks: Ranks, accumulate: int) -> int:
             given = f"batch_size: {ranks.world} processes{each} cannot share {batch_size} samples equally."
         raise ConfigError(f"{given} Type batch_size={near}.")
     return batch_size // ranks.world
-
-
-def _placed(samples: Tensor, device: torch.device, ranks: Ranks) -> Tensor:
-    """Put samples where gathering is fastest: on the GPU, in memory, or leave them mapped from the disk."""
-    size = samples.nbytes
-    if device.type == "cuda" and size < SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]:
-        return samples.to(device)
-    return samples.clone() if size < SHARE_OF_MEMORY * _memory() / ranks.local_world else samples
-
-
-def _memory() -> int:
-    """Return the bytes of memory that this process may use at most."""
-    try:
-        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 8 * 2**30  # a system that does not say: a laptop's
-    try:
-        return min(whole, int(CGROUP_LIMIT.read_text()))
-    except (OSError, ValueError):  # no such limit
-        return whole

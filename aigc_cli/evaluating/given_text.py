@@ -24,7 +24,7 @@ def novelty(passages: Sequence[Passage], pack: Pack) -> float:
     words, (train, _) = vocabulary(pack.spec), pack.split("train")
     symbols = [_known(passage.text, words, number) for number, passage in enumerate(passages, 1)]
     if words.end is None:
-        occurring = _occurring({passage.text for passage in passages}, train.reshape(-1), words)
+        occurring = _occurring({passage.text for passage in passages}, train, words)
         return sum(passage.text not in occurring for passage in passages) / len(passages)
     known = {row.tobytes() for row in train}
     return sum(row_of(each, pack.spec).numpy().tobytes() not in known for each in symbols) / len(passages)
@@ -73,11 +73,12 @@ def _place(source: str, places: Mapping[bytes, int], spec: DataSpec) -> int | No
         return None
 
 
-def _occurring(texts: set[str], symbols: NDArray, words: Vocabulary) -> set[str]:
-    """Return those of the texts that occur in running text, however its symbols cut it."""
+def _occurring(texts: set[str], rows: NDArray, words: Vocabulary) -> set[str]:
+    """Return those of the texts that occur in running text (N, T), however its symbols cut it."""
     found, longest = set[str](), max(len(text.encode("utf-8", "surrogatepass")) for text in texts)
-    parts = tqdm(range(0, len(symbols), AT_ONCE), desc="searching", leave=False, disable=None, dynamic_ncols=True)
-    for start in parts:
-        text = words.decode(symbols[start : start + AT_ONCE + longest].tolist())  # a symbol is a byte or more
+    each = max(1, AT_ONCE // rows.shape[1])
+    more = -(-longest // rows.shape[1])  # rows, which may hold the end of a text: a symbol is a byte or more
+    for start in tqdm(range(0, len(rows), each), desc="searching", leave=False, disable=None, dynamic_ncols=True):
+        text = words.decode(rows[start : start + each + more].reshape(-1).tolist())
         found |= {each for each in texts - found if each in text}
     return found

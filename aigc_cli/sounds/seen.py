@@ -13,8 +13,9 @@ from filelock import FileLock
 from torch import Tensor
 from tqdm import tqdm
 
-from aigc_cli.data.pack import FORMAT, TEMPORARY, Pack, into_place, read_pack
-from aigc_cli.data.packing import Recorded
+from aigc_cli.data.cache import TEMPORARY, into_place
+from aigc_cli.data.pack import FORMAT, Pack, read_pack
+from aigc_cli.data.shards import Recorded
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import DataSpec, Sound
 from aigc_cli.sounds.spectrogram import BANDS, log_mel

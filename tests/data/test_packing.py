@@ -13,6 +13,7 @@ import pytest
 from packs import Dots, folder_node, glyphs_node, litter, write_pictures
 
 from aigc_cli.data import pack
+from aigc_cli.data.cache import cache_folder
 from aigc_cli.data.pack import open_data
 from aigc_cli.data.packing import write_pack
 from aigc_cli.errors import DataError
@@ -163,10 +164,10 @@ def test_a_cache_of_someone_else_is_one_line(tmp_path, capsys):
 
 def test_the_cache_is_the_setting_else_the_environments_else_the_homes(monkeypatch):
     monkeypatch.setenv("AIGC_CACHE", "/somewhere")
-    assert pack.cache_folder("/here") == Path("/here")
-    assert pack.cache_folder(None) == Path("/somewhere")
+    assert cache_folder("/here") == Path("/here")
+    assert cache_folder(None) == Path("/somewhere")
     monkeypatch.delenv("AIGC_CACHE")
-    assert pack.cache_folder(None) == Path.home() / ".cache" / "aigc"
+    assert cache_folder(None) == Path.home() / ".cache" / "aigc"
 
 
 def test_workers_do_not_pay_for_torch():

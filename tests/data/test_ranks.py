@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from packs import node
 
-from aigc_cli.data import DATASETS, tensor_data
+from aigc_cli.data import DATASETS, placing
 from aigc_cli.data.pack import Pack, open_data
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.distributed import Ranks
@@ -53,11 +54,11 @@ def test_equal_samples_are_in_equal_micro_batches(dots, step, augment):
 
 
 def test_memory_is_shared_by_the_processes_of_a_machine(dots, monkeypatch):
-    monkeypatch.setattr(tensor_data, "_memory", lambda: 5 * 50 * 16)  # of which a quarter holds all samples, once
-    mapped = torch.from_numpy(dots.split("train")[0])
-    alone, both = (tensor_data._placed(mapped, CPU, Ranks(0, n, 0, n)) for n in (1, 2))
-    assert alone.data_ptr() != mapped.data_ptr()
-    assert both.data_ptr() == mapped.data_ptr()
+    monkeypatch.setattr(placing, "memory", lambda: 5 * 50 * 16)  # of which a quarter holds all samples, once
+    mapped = dots.split("train")[0]
+    (alone,), (both,) = (placing.placed([mapped], CPU, Ranks(0, n, 0, n)) or [] for n in (1, 2))
+    assert not np.shares_memory(alone.numpy(), mapped)
+    assert np.shares_memory(both.numpy(), mapped)
 
 
 @pytest.mark.parametrize(

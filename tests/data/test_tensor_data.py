@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from packs import folder_node, glyphs_node, node, write_pictures
 
-from aigc_cli.data import DATASETS, tensor_data
+from aigc_cli.data import DATASETS, placing
 from aigc_cli.data.pack import open_data
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.errors import ConfigError, DataError
@@ -107,7 +107,7 @@ def test_a_batch_stays_until_the_next_but_one(dots):
 
 def test_samples_larger_than_memory_are_served_from_the_disk_alike(dots, monkeypatch):
     expected = [data(dots).batch(step).x.clone() for step in range(8)]
-    monkeypatch.setattr(tensor_data, "_memory", lambda: 100)
+    monkeypatch.setattr(placing, "memory", lambda: 100)
     served = data(dots)
     assert [torch.equal(served.batch(step).x, expected[step]) for step in range(8)] == [True] * 8
 
@@ -155,7 +155,7 @@ def test_an_unknown_augmentation_is_named_with_what_may_have_been_meant(dots):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("share", [0.5, 0.0], ids=["on the GPU", "on the host"])
 def test_the_gpu_is_served_the_same_samples(dots, monkeypatch, share):
-    monkeypatch.setattr(tensor_data, "SHARE_OF_GPU", share)
+    monkeypatch.setattr(placing, "SHARE_OF_GPU", share)
     here, there = data(dots), TensorData(dots, batch_size=8, seed=0, device=torch.device("cuda", 0))
     batches = [there.batch(step) for step in range(2)]
     for step, batch in enumerate(batches):
