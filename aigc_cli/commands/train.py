@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 
 from aigc_cli.config import check
 from aigc_cli.data.pack import open_data
-from aigc_cli.distributed import connected, one_before_the_others
+from aigc_cli.distributed import connected, one_before_the_others, started_by
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.measures import MEASURES, Figure, Group, Look
 from aigc_cli.runs import RUN_ONLY, read_config, read_summary, refuse_changes, run_directory
@@ -254,4 +254,4 @@ def _command(composed: Composed, leave_out: list[str], more: list[str]) -> str:
     """Return this command line without some of its settings and with others."""
     flags = ["--config-dir", composed.config_dir] if composed.config_dir else []
     kept = [override for override in composed.overrides if override.split("=")[0] not in leave_out]
-    return shlex.join(["aigc", "train", *flags, *kept, *more])
+    return shlex.join([*started_by(), "train", *flags, *kept, *more])
