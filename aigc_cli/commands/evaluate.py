@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from aigc_cli.composing.compose import Composed
     from aigc_cli.data.pack import Pack
-    from aigc_cli.evaluating.evaluation import Wishes
+    from aigc_cli.evaluating.wishes import Wishes
 
 NEEDS = {
     "likelihood": "bounds it (a vae, ddpm)", "restoration": "reconstructs or transforms (autoencoders)",
@@ -85,8 +85,8 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
     from aigc_cli.checkpoints.restoring import restore
     from aigc_cli.devices import choose, explaining_memory, warn_of_slow_bf16
     from aigc_cli.evaluating.choosing import evaluator_of
-    from aigc_cli.evaluating.evaluation import Figures
     from aigc_cli.evaluating.report import tell, write_to_run
+    from aigc_cli.evaluating.wishes import Figures
     from aigc_cli.inference.choices import sampling_settings
     from aigc_cli.inference.held_out import data_of
     from aigc_cli.inference.opening import preset_of
@@ -171,7 +171,7 @@ def _beside(path: Path) -> Path:
 
 def _wishes(config: Mapping[str, Any], pack: Pack, model: Any) -> Wishes:
     from aigc_cli.evaluating.applicable import applicable, features_for, too_slow_for_notes
-    from aigc_cli.evaluating.evaluation import Wishes
+    from aigc_cli.evaluating.wishes import Wishes
 
     allowed = applicable(pack, model)
     chosen = tuple(config["metrics"]) if config["metrics"] is not None else allowed

@@ -15,7 +15,7 @@ from aigc_cli.sounds.notes import are_notes, frequency_of
 from aigc_cli.texts.arithmetic import OPERATIONS
 
 if TYPE_CHECKING:
-    from aigc_cli.evaluating.evaluation import Wishes
+    from aigc_cli.evaluating.wishes import Wishes
 
 
 def features_for(name: str | None, pack: Pack) -> str:

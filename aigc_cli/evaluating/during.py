@@ -15,9 +15,10 @@ from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.applicable import applicable, features_for, too_slow_for_notes
 from aigc_cli.evaluating.choosing import evaluator_of
-from aigc_cli.evaluating.evaluation import Evaluator, Wishes
+from aigc_cli.evaluating.evaluation import Evaluator
 from aigc_cli.evaluating.measures import MEASURES, OF_SAMPLES, is_better
 from aigc_cli.evaluating.of_text import TextEvaluator
+from aigc_cli.evaluating.wishes import Wishes
 from aigc_cli.files import atomic_write
 from aigc_cli.inference.drawing import draw, progress
 from aigc_cli.interfaces import Model

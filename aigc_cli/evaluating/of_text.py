@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError
-from aigc_cli.evaluating.evaluation import Figures, Wishes
 from aigc_cli.evaluating.given_text import novelty, references
 from aigc_cli.evaluating.measures import OF_TEXT
+from aigc_cli.evaluating.wishes import Figures, Wishes
 from aigc_cli.interfaces import Model
 from aigc_cli.models.pieces import counted
 from aigc_cli.randomness import mix

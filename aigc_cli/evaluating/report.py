@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aigc_cli.errors import TrainingError
-from aigc_cli.evaluating.evaluation import Copies, Figures
 from aigc_cli.evaluating.measures import MEASURES, PREFIX
+from aigc_cli.evaluating.wishes import Copies, Figures
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import DataSpec
 
