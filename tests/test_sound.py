@@ -465,10 +465,14 @@ def test_no_pitch_is_measured_at_rates_that_do_not_hold_it(place, capsys):
     wanted = "metrics: pitch of these notes needs 1,047 Hz or more, and these sounds have 1,046. Leave it out, or train"
     assert wanted in capsys.readouterr().err
     assert not (place / "made-1046-evaluation").exists()
-    assert main(slow) == 2
-    said = capsys.readouterr().err.splitlines()
+    assert main(slow) == 0
+    told = capsys.readouterr()
+    said = told.err.splitlines()
     assert said[0].startswith("aigc: pitch is not measured: pitch of these notes needs 1,047 Hz")
-    assert "inception_score needs 20" in said[1]  # of the measures that are left
+    assert said[1].startswith("aigc: inception_score and labels are not measured: a classifier")
+    assert "features pixels of spectrograms" in " ".join(told.out.split())
+    assert "distance of the spectrograms" in told.out
+    assert "grey" not in told.out
     assert main([*tuned_samples(place, 1_047), "metrics=[pitch]"]) == 0
     assert json.loads((place / "made-1047-evaluation" / "evaluation.json").read_text())["figures"]["pitch_error"] < 4
 

@@ -125,7 +125,7 @@ def measure(evaluator: Evaluator | TextEvaluator, trainer: Trainer) -> dict[str,
     n, classes = evaluator.wishes.n, trainer.model.spec.classes
     asked = torch.arange(n) % classes if trainer.model.conditional else None
     with trainer.sampling() as model:
-        values = evaluator.of_model(model)
+        values = evaluator.of_model(model).values
         if set(evaluator.wishes.metrics) & set(OF_SAMPLES) and isinstance(model, Samples):
             with progress(model, "samples to measure"):
                 samples = draw(model, n, asked, seed=trainer.seed + 1, device=trainer.device.torch)

@@ -17,7 +17,7 @@ from aigc_cli.data.pack import Pack
 from aigc_cli.errors import DataError
 from aigc_cli.evaluating.applicable import bounds_likelihood, refuse_the_impossible
 from aigc_cli.evaluating.features import Features, open_features
-from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES
+from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES, OF_SPECTROGRAMS
 from aigc_cli.evaluating.restoration import restoration, restores
 from aigc_cli.evaluating.wishes import Copies, Figures, Wishes
 from aigc_cli.files import atomic_write
@@ -65,18 +65,19 @@ class Evaluator:
         if "sliced_wasserstein" in wishes:
             n = min(len(samples), len(self.real))
             found.values["sliced_wasserstein"] = self._sliced_wasserstein(samples[:n], n)
+            found.meanings |= {"sliced_wasserstein": OF_SPECTROGRAMS} if self.given.spec.sound else {}
         if "memorisation" in wishes:
             self._look_for_copies(samples[:NEIGHBOURS], given, found)
         return found
 
-    def of_model(self, model: Model) -> dict[str, float]:
+    def of_model(self, model: Model) -> Figures:
         """Measure what a model says of held-out data, and what it makes of them."""
         values: dict[str, float] = {}
         if "likelihood" in self.wishes.metrics and bounds_likelihood(model):
             values = self._likelihood(model)  # type: ignore[arg-type]
         if "restoration" in self.wishes.metrics and restores(model):
             values |= restoration(model, self._held_out(self._chosen(LIKELY)), self.wishes.seed)
-        return values
+        return Figures(values)
 
     def _held_out(self, chosen: np.ndarray) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield the split's samples of these indices and their labels, on the device, with a bar."""

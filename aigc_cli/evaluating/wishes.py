@@ -14,7 +14,7 @@ class Wishes:
     """Say what to measure, and how."""
 
     metrics: tuple[str, ...]  # groups of measures
-    n: int
+    n: int  # samples, and held-out data, at most
     features: str = "classifier"
     weights: str | None = None
     split: str = "test"
@@ -40,3 +40,11 @@ class Figures:
     values: dict[str, float] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)  # of the classes
     copies: Copies | None = None
+    on: dict[str, str] = field(default_factory=dict)  # of text: of how much each figure is
+    meanings: dict[str, str] = field(default_factory=dict)  # what figures say, where that is not as usual
+
+    def add(self, other: Figures) -> None:
+        """Take in what was measured otherwise: of the model, beside what was of its samples."""
+        self.values |= other.values
+        self.on |= other.on
+        self.meanings |= other.meanings
