@@ -123,7 +123,8 @@ DATA = (
     """\
 usage: aigc data check|pack data=NAME [key=value ...]
 
-  check    print what the data are, what was rejected and why, and draw a grid of real samples
+  check    print what the data are, what was rejected and why, and draw a grid of real samples; where more than
+           data.max_bad of them cannot be used, it ends with 2
   pack     decode the data once into the cache, without training
 
 often used:
