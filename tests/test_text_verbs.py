@@ -173,7 +173,8 @@ REFUSED = {
     "sums interpolate=true": "interpolate: model 'transformer' has no latents to walk between.",
     "sums manifold=true": "they are for models of pictures",
     "sums guidance=2": "guidance: model 'transformer' has no use for it",
-    "sums label=1": "label: this model was trained without labels.",
+    "sums label=1": "label: this model was trained without labels. Leave label out, or train one of data that have "
+    "them, such as data=reviews with model.conditional=true.",
     "answering source=abq": "source: the model knows no 'q'",
     f"answering source={'ab' * 40}": "source: given 80 symbols",
     "answering source=ab prompt=a length=0": "length:",
@@ -309,6 +310,8 @@ def test_lines_of_a_file_are_translated(answering, capsys):
         assert run("translate", f"ckpt={answering}", f"samples={name}", "output=not.txt") == 2
         assert said in capsys.readouterr().err
         assert not Path("not.txt").exists()
+    assert run("translate", f"ckpt={answering}", "samples=line.txt", "output=not.txt") == 2
+    assert "samples: no file or folder 'line.txt'. Did you mean 'lines.txt'?" in capsys.readouterr().err
 
 
 # Pages and the terminal ----------------------------------------------------------------------------------------------
