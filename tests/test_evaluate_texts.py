@@ -95,7 +95,7 @@ def test_what_is_written_is_read_as_it_was():
         assert read_passages(Path(f"few.{ending}"), running=False) == passages
 
 
-LINES = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r")), min_size=1, max_size=4)
+LINES = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\ufeff")), min_size=1, max_size=4)
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

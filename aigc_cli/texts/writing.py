@@ -74,12 +74,9 @@ class Writer:
         return "temperature=0.8" if "temperature" not in self.request.settings else f"seed={self.request.seed + 1}"
 
     def _page(self, passages: list[Passage]) -> str:
-        title, running = (
-            f"{self.name}, seed {self.request.seed}",
-            self.spec.text is not None and self.spec.text.end is None,
-        )
+        title = f"{self.name}, seed {self.request.seed}"
         if self.request.format == "txt":
-            return as_txt(passages, title, running=running)
+            return as_txt(passages, title, running=usual_length(self.spec) is not None)
         return PAGES[self.request.format](passages, title)
 
     def _passages(self) -> list[Passage]:
