@@ -122,7 +122,9 @@ def _draw(pack: Pack, path: Path, n: int, seed: int) -> Path:
         columns = default_columns(min(n, len(order)), len(present))
         order = _in_turn(order, condition, len(present))
     picked = order[:n]
-    pictures = _sheet(pack, samples[picked]) if pack.about.get("sound") else samples[picked]
+    pictures = samples[picked]
+    if pack.about.get("sound"):
+        pictures = _sheet(pack, pictures, condition[picked] if condition is not None else None)
     if condition is not None and pack.about.get("source"):
         columns = default_columns(2 * len(picked))
         pictures = stacked([condition[picked], pictures], columns)
@@ -133,12 +135,13 @@ def _draw(pack: Pack, path: Path, n: int, seed: int) -> Path:
     return path
 
 
-def _sheet(pack: Pack, stored: np.ndarray) -> np.ndarray:
+def _sheet(pack: Pack, stored: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
     import torch
 
     from aigc_cli.pictures.rows import shown as drawn
 
-    return drawn(torch.from_numpy(np.array(stored)), pack.spec)
+    names = None if labels is None else [pack.about["classes"][label] for label in labels]
+    return drawn(torch.from_numpy(np.array(stored)), pack.spec, names)
 
 
 def _write(pack: Pack, path: Path, n: int, seed: int) -> Path:
