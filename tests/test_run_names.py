@@ -70,7 +70,7 @@ def test_names_are_cut_between_settings_and_between_words():
     name = run_directory(composed(*many), "o").name.removeprefix("gan-glyphs-")
     assert len("-".join(parts)) > SLUG_LENGTH
     assert name.rpartition("-")[0].split("-") == parts[:4]
-    one = run_directory(composed("data.root=/x/faces_of_many_people_1994"), "o").name
+    one = run_directory(composed("data.root=/x/faces_of_many_persons_1994"), "o").name
     assert re.fullmatch(r"gan-glyphs-root_faces_of_many-[0-9a-f]{4}", one)
 
 
