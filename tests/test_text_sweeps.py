@@ -135,6 +135,20 @@ def test_texts_on_a_page_are_no_markup_and_not_endless(tmp_path):
     assert "no samples" in made(Result([], str(tmp_path), "finished", grid="gone.txt"), "a run")
 
 
+def test_a_recipe_for_what_is_to_be_trained_is_named_once(capsys):
+    assert main(["show", "model=transformer", "data=sums"]) == 0
+    known = "known to work: recipe=sums_transformer: A small transformer learns to add"
+    assert f"# {known}" in capsys.readouterr().out
+    words = ["train", "model=transformer", *SUMS, "model.network.heads=2", "name=hinted"]
+    assert main(words) == 0
+    assert f"aigc: {known}" in capsys.readouterr().err
+    assert main(words) == 0
+    assert main(["train", "recipe=sums_transformer", *SUMS, "model.network.heads=2", "name=chosen"]) == 0
+    assert main(["train", "model=gru", *SUMS, "name=without"]) == 0
+    assert main(["train", "-m", *words[1:-1], "seed=1,2", "output=many"]) == 0
+    assert "known to work" not in capsys.readouterr().err
+
+
 # What to type next, and how walks are asked for -----------------------------------------------------------------------
 
 
