@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from aigc_cli.composing.recipes import tell_recipes
 from aigc_cli.config import check
 from aigc_cli.data.pack import open_data
-from aigc_cli.distributed import connected, one_before_the_others, ranks
+from aigc_cli.distributed import connected, one_before_the_others
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.measures import MEASURES, Figure, Group, Look
 from aigc_cli.runs import RUN_ONLY, read_config, read_summary, refuse_changes, run_directory
@@ -73,8 +73,7 @@ def train(
         return done["objective"]
     if not restart:
         refuse_changes(directory, composed)
-    if ranks().first and not (directory / "config.yaml").exists():
-        tell_recipes(composed)
+    tell_recipes(composed, directory)
     if (outcome := _outcome(composed, directory)) is None:
         return None
     _say_how_it_ended(composed, directory, outcome)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aigc_cli.composing.comments import description
 from aigc_cli.composing.composition import config_folders
 from aigc_cli.composing.overrides import Groups
+from aigc_cli.distributed import ranks
 
 if TYPE_CHECKING:
     from aigc_cli.composing.compose import Composed
@@ -24,9 +25,9 @@ def recipes_for(choices: Mapping[str, str | None], groups: Groups) -> dict[str, 
     return {name: description(file) for name, file in files.items() if _chosen_by(file) == wanted}
 
 
-def tell_recipes(composed: Composed) -> None:
-    """Name the recipes for what is to be trained: a preset as it is may take days, a recipe minutes."""
-    if composed.swept:  # once for each of its jobs would be too often
+def tell_recipes(composed: Composed, run: Path) -> None:
+    """Name the recipes for what is to be trained anew: a preset as it is may take days, a recipe minutes."""
+    if composed.swept or not ranks().first or (run / "config.yaml").exists():  # once is enough
         return
     groups = Groups(config_folders(composed.config_dir))
     for name, about in recipes_for(composed.choices, groups).items():
