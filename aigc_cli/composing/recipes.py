@@ -34,6 +34,12 @@ def tell_recipes(composed: Composed, run: Path) -> None:
         print(f"aigc: known to work: recipe={name}: {about}", file=sys.stderr)
 
 
+def first_stage_like(path: str) -> str:
+    """Return what trains the first stage that a path names: the recipe of its name, or a usual one."""
+    name = Path(path).name
+    return f"recipe={name}" if name in Groups(config_folders(None)).options("recipe") else "model=vqvae"
+
+
 def _chosen_by(file: Path) -> dict[str, str | None]:
     """Return the model and the data that a recipe's list of defaults names."""
     import yaml
