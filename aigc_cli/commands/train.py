@@ -73,7 +73,6 @@ def train(
         return done["objective"]
     if not restart:
         refuse_changes(directory, composed)
-    tell_recipes(composed, directory)
     if (outcome := _outcome(composed, directory)) is None:
         return None
     _say_how_it_ended(composed, directory, outcome)
@@ -87,6 +86,7 @@ def _outcome(composed: Composed, directory: Path) -> Outcome | None:
     config = composed.config
     if config["profile"]:  # torch reads it when it is imported: its profiler would complain where there is no GPU
         os.environ.setdefault("KINETO_LOG_LEVEL", "5")
+    tell_recipes(composed, directory)
     with connected(config["device"], config["ranks"]["timeout"]):
         pack = one_before_the_others(lambda: open_data(config["data"]))
         from aigc_cli.session import start  # torch comes with it
