@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def here(place, monkeypatch) -> Path:
     """Work where the runs of this file lie; the classifier learns for a moment only."""
     monkeypatch.chdir(place)
     monkeypatch.setenv("AIGC_CACHE", str(place / "cache"))
-    monkeypatch.setattr(classifier, "FEWEST_STEPS", 40)
+    monkeypatch.setattr(classifier, "OF_PICTURES", replace(classifier.OF_PICTURES, fewest_steps=40))
     monkeypatch.setattr(classifier, "EPOCHS", 1)
     return place
 
