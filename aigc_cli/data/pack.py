@@ -109,10 +109,15 @@ def open_data(node: Mapping[str, Any], *, progress: bool = True) -> Pack:
             raise DataError(
                 f"data.cache: cannot write to '{cache}' ({reason}). Type data.cache= and a folder with room."
             ) from None
+    refuse_bad(pack, settings["max_bad"])
+    return pack
+
+
+def refuse_bad(pack: Pack, max_bad: float) -> None:
+    """Raise DataError where more of the data than this share could not be used."""
     what = "texts" if pack.about["kind"] == "text" else "files"
     given = sum(pack.counts.values()) + pack.rejected if pack.given is None else pack.given
-    too_many(pack.rejections(), given, settings["max_bad"], what)
-    return pack
+    too_many(pack.rejections(), given, max_bad, what)
 
 
 def advice(pack: Pack, augment: Sequence[str] = (), critic: str | None = None) -> str | None:
