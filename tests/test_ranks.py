@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 TOLERANCE = 5e-6  # of the largest value of a tensor: float32 sums in another order, after four steps
 SETTINGS = ["model.generator.widths=[16,16]", "model.critic.widths=[16]", "batch_size=16", "preview.n=4", "seed=3",
             "preview.tensorboard=false", "preview.every=0", "device=cpu", "data.count=400", "trainer.ema=0.9",
-            "log_every=5", "optimizer=sgd", "optimizer.lr=0.01"]  # fmt: skip  # Adam makes large steps of rounding errors
+            "log_every=5", "optimizer=sgd", "optimizer.lr=0.01"]  # fmt: skip  # Adam takes rounding errors for steps
 pytestmark = pytest.mark.xdist_group("ranks")
 
 
