@@ -38,7 +38,7 @@ def data(
     from aigc_cli.data.pack import advice, open_data
 
     began = time.perf_counter()
-    pack = open_data(data)
+    pack = open_data(data, anew=True)
     how = f"packed in {time.perf_counter() - began:.1f} seconds" if pack.fresh else "packed before"
     print(f"{pack.path} ({_megabytes(pack)}, {how})")
     print("\n".join(_description(pack)))
