@@ -23,6 +23,7 @@ from aigc_cli.following import Agreement
 from aigc_cli.guard import Guard
 from aigc_cli.pace import Pace
 from aigc_cli.previewing import Drawn, Previews, Written
+from aigc_cli.profiling.spans import DATA, UNMEASURED
 from aigc_cli.recorder import Recorder
 from aigc_cli.runs import Run
 from aigc_cli.stopping import StopRequest
@@ -30,6 +31,7 @@ from aigc_cli.trainer import Diverged, Trainer
 
 if TYPE_CHECKING:
     from aigc_cli.evaluating.during import Evaluation
+    from aigc_cli.profiling.profile import Profile
 
 FAILED_SAVES = 3  # in a row, after which training on would risk too much
 LINE_EVERY = 20.0  # seconds between printed lines where there is no terminal for a bar
@@ -53,6 +55,7 @@ class Loop:
     guard: Guard
     evaluation: Evaluation | None = None
     evaluate_every: int = 0
+    profile: Profile | None = None
     minutes: float = 0.0  # trained before this start
     grid: str | None = None  # the newest preview, relative to the run
     newest: checkpoints.Checkpoint | None = None
@@ -87,7 +90,10 @@ class Loop:
         with _bar(self.total, trainer.steps) as bar:
             while not self.agreement.over(trainer.steps, self.total, stop, late=self._late()):
                 began = time.perf_counter()
-                self.recorder.add(trainer.step(self.data.batch(trainer.steps)), self.data.batch_size)
+                with self.profile.step() if self.profile and not self.profile.over else UNMEASURED:
+                    with trainer.span(DATA):
+                        batch = self.data.batch(trainer.steps)
+                    self.recorder.add(trainer.step(batch), self.data.batch_size)
                 bar.update()
                 self._tell_pace(time.perf_counter() - began)
                 self._when_due(trainer.steps, bar, stop)
@@ -98,7 +104,8 @@ class Loop:
         return self.minutes + ((self._ended or time.perf_counter()) - self._started) / 60
 
     @property
-    def _unit(self) -> str:
+    def unit(self) -> str:
+        """Name the samples."""
         return {"image": "images", "audio": "clips", "text": "texts"}[self.data.spec.kind]
 
     def _late(self) -> bool:
@@ -134,7 +141,7 @@ class Loop:
         self.guard.read(step, line)
         if bar is not None:
             losses = {key.removesuffix("/loss"): f"{value:.3g}" for key, value in line.items() if key.endswith("/loss")}
-            bar.set_postfix({**losses, f"{self._unit}/s": f"{line['samples_per_second']:.0f}"}, refresh=False)
+            bar.set_postfix({**losses, f"{self.unit}/s": f"{line['samples_per_second']:.0f}"}, refresh=False)
 
     def _check(self, *, alone: bool = False) -> None:
         try:

@@ -71,6 +71,7 @@ often used (aigc show lists all, with their meaning):
   optimizer.lr=X                       learning rate; of one phase: optimizer.phases.critic.lr=X
   name=NAME  output=outputs            the run's folder
   restart=true                         start afresh; the old run is kept aside
+  profile=true                         say where the time of some dozens of steps goes
   init=CKPT                            start a new run from the weights of another
 
 examples:

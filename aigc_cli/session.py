@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
+from tqdm import tqdm
 
 from aigc_cli import __version__, checkpoints
 from aigc_cli.abilities import Consults
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from aigc_cli.evaluating.during import Evaluation
     from aigc_cli.evaluating.evaluation import Evaluator
     from aigc_cli.evaluating.of_text import TextEvaluator
+    from aigc_cli.profiling.profile import Profile
 
 Config = Mapping[str, Any]
 
@@ -93,6 +95,7 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome | None:
             config["evaluate_every"], minutes=minutes, newest=newest,
         )  # fmt: skip
         announce(composed, directory, data, model, device, trainer.steps, total)
+        loop.profile = _profile(loop, config) if config["profile"] else None
         return _train(loop, run, stop, at_end, config)
 
 
@@ -126,6 +129,8 @@ def _train(
         said = str(told)
         raise told from (None if told is error else error)
     finally:  # whatever it is that ends a run, the folder tells of it
+        if loop.profile:
+            loop.profile.close()
         step, minutes = loop.trainer.steps, loop.elapsed()
         run.summarise(status, step=step, minutes=minutes, objective=figure, error=said, grid=loop.grid, use=use)
         loop.recorder.close()
@@ -139,6 +144,13 @@ def _follow(trainer_of: partial[Trainer], data: TensorData, total: int, log_ever
         trainer = trainer_of()
         _resume(trainer, told_by_first(lambda: None))
         Follower(trainer, data, total, log_every).train(stop)
+
+
+def _profile(loop: Loop, config: Config) -> Profile:
+    from aigc_cli.profiling.profile import Profile
+
+    settings = {"batch_size": config["batch_size"], "channels_last": config["trainer"]["channels_last"]}
+    return Profile(loop.trainer, loop.run.directory, unit=loop.unit, say=tqdm.write, **settings)
 
 
 def _device_of(config: Config) -> Device:

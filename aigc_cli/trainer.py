@@ -19,6 +19,7 @@ from aigc_cli.distributed import as_first_has, ranks, summed
 from aigc_cli.errors import CheckpointError, TrainingError
 from aigc_cli.gradients import GradientSum
 from aigc_cli.interfaces import Batch, Logs, Model, Phase, nothing
+from aigc_cli.profiling.spans import BACKWARD, EXCHANGE, FORWARD, OPTIMIZER, Span, unmeasured
 from aigc_cli.randomness import mix, seed_default_generators
 
 SMALLEST_SCALE = 2.0**-10  # a loss scale below this: fp16 overflows in the forward pass, where scaling cannot help
@@ -73,6 +74,7 @@ class Trainer:
         together = self.phases if self.ranks.world > 1 else ()
         self.sums = {phase.name: GradientSum(phase.params) for phase in together}
         self.steps = 0
+        self.span: Span = unmeasured  # a profile puts its own in here
         self.unchecked: list[tuple[Phase, int, Tensor]] = []  # losses that nobody has read yet: on the device
 
     def step(self, batch: Batch) -> Logs:
@@ -104,20 +106,23 @@ class Trainer:
         logs: list[Logs] = []
         for number, batch in enumerate(batches, self.ranks.rank * self.accumulate):
             self._seed(order, number)
-            with self.device.autocast():
+            with self.span(FORWARD), self.device.autocast():
                 loss, part = phase.loss(batch)
             logs.append({**part, "loss": loss.detach()})
             if self.sums and batch is batches[-1]:
                 self.sums[phase.name].arm()
             # Confined to the phase: other phases' parameters receive no gradient and cost none.
-            scaler.scale(loss / self.parts).backward(inputs=list(phase.params))
+            with self.span(BACKWARD):
+                scaler.scale(loss / self.parts).backward(inputs=list(phase.params))
         if self.sums:
-            self.sums[phase.name].finish()
+            with self.span(EXCHANGE):
+                self.sums[phase.name].finish()
         means = {key: torch.stack([part[key] for part in logs]).mean(0) for key in logs[0]} if logs[1:] else logs[0]
-        applied = self._descend(optimizer, scaler, phase, means)
+        with self.span(OPTIMIZER):
+            applied = self._descend(optimizer, scaler, phase, means)
+            if self.average and not self.averaged.isdisjoint(phase.params):
+                self.average.update(applied)
         self.unchecked.append((phase, self.steps + 1, means["loss"]))
-        if self.average and not self.averaged.isdisjoint(phase.params):
-            self.average.update(applied)
         # Reading `applied` waits for the device: only in fp16, and only for a phase with something to do afterwards.
         if phase.after is not nothing and (applied is None or bool(applied)):
             self._seed(order, self.parts)  # the same on all ranks

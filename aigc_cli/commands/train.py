@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -58,6 +59,7 @@ def train(
     evaluate_every: Cadence,
     evaluation: Node,
     objective: Objective | None,
+    profile: bool,
 ) -> float | None:
     """Train a model on data; return the objective where one is asked for."""
     _check_groups(trainer=trainer, ranks=ranks, preview=preview, checkpoint=checkpoint, evaluation=evaluation)
@@ -81,6 +83,8 @@ def train(
 def _outcome(composed: Composed, directory: Path) -> Outcome | None:
     """Train with the other ranks, if there are any; None where the first one tells."""
     config = composed.config
+    if config["profile"]:  # torch reads it when it is imported: its profiler would complain where there is no GPU
+        os.environ.setdefault("KINETO_LOG_LEVEL", "5")
     with connected(config["device"], config["ranks"]["timeout"]):
         pack = one_before_the_others(lambda: open_data(config["data"]))
         from aigc_cli.session import start  # torch comes with it
@@ -232,7 +236,7 @@ def _say_next(
 
 def _command_to_continue(composed: Composed, directory: Path, step: int, stopped: bool, late: bool) -> str:
     more = [f"name={directory.name}"] if composed.swept else []  # a sweep's job has swept defaults in its name
-    leave_out = ["restart", *(["name"] if more else [])]
+    leave_out = ["restart", "profile", *(["name"] if more else [])]
     if stopped:
         return _command(composed, leave_out, more)
     if late:
@@ -243,7 +247,7 @@ def _command_to_continue(composed: Composed, directory: Path, step: int, stopped
 
 def _command_of_a_new_run(composed: Composed, directory: Path) -> str:
     more = [f"init={directory}", f"name={directory.name}-2"]
-    return _command(composed, ["restart", "max_minutes", "name", "init"], more)
+    return _command(composed, ["restart", "profile", "max_minutes", "name", "init"], more)
 
 
 def _command(composed: Composed, leave_out: list[str], more: list[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 # How long, where and how visibly a run works; everything else changes what is learnt.
 RUN_ONLY = (
     "steps", "epochs", "max_minutes", "device", "name", "output", "restart", "log_every", "preview", "checkpoint",
-    "objective", "evaluate_every", "evaluation", "data.cache", "data.workers", "trainer.accumulate", "ranks",
+    "objective", "evaluate_every", "evaluation", "profile", "data.cache", "data.workers", "trainer.accumulate", "ranks",
 )  # fmt: skip
 
 RESUMABLE = (*RUN_ONLY, "data.root")  # what a run that goes on may change besides: folders are moved

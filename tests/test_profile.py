@@ -1,0 +1,222 @@
+"""`aigc train profile=true`: what it says is true, and the training is none the wiser."""
+
+from __future__ import annotations
+
+import gzip
+import inspect
+import json
+import math
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from aigc_cli import checkpoints
+from aigc_cli.devices import Device
+from aigc_cli.interfaces import Phase
+from aigc_cli.networks.attention import attend
+from aigc_cli.profiling import profile as profile_module
+from aigc_cli.profiling.arithmetic import SIDES, Products, product_rate
+from aigc_cli.profiling.operations import Operation, Operations
+from aigc_cli.profiling.profile import Profile
+from aigc_cli.profiling.report import Figures, hint, lines
+from aigc_cli.profiling.spans import BACKWARD, DATA, FORWARD, OPTIMIZER, STEP, Stopwatch, unmeasured
+from aigc_cli.trainer import Trainer
+from tests.test_every_model import CPU, TINY, assert_equal_states, batch, trainer_of
+from tests.test_train import place, train  # noqa: F401 (place is a fixture)
+
+
+def profiled(trainer: Trainer, folder, said: list[str], **settings) -> Profile:
+    known = {"unit": "images", "batch_size": 4, "channels_last": False, **settings}
+    return Profile(trainer, folder, say=said.append, **known)
+
+
+@pytest.mark.parametrize("preset", TINY)
+def test_a_profiled_training_is_the_same_bit_for_bit(preset, tmp_path, monkeypatch):
+    monkeypatch.setattr(profile_module, "MEASURED", 3)
+    monkeypatch.setitem(SIDES, "cpu", 64)
+    said: list[str] = []
+    watched, alone = (trainer_of(preset, accumulate=2, ema=0.9, clip=1.0) for _ in range(2))
+    profile = profiled(watched, tmp_path, said)
+    while not profile.over:
+        with profile.step():
+            watched.step(batch(watched.steps, preset=preset))
+    assert watched.span is unmeasured
+    for trainer in (watched, alone):
+        while trainer.steps < profile.last + 2:
+            trainer.step(batch(trainer.steps, preset=preset))
+    assert_equal_states(watched.state_dict(), alone.state_dict())
+    told = json.loads((tmp_path / "profile.json").read_text())
+    assert sum(told["shares"].values()) == pytest.approx(1, abs=0.001)
+    assert min(told["shares"][part] for part in (FORWARD, BACKWARD, OPTIMIZER)) > 0
+    assert told["flops_per_step"] > 0
+    assert told["steps"] % math.lcm(*(phase.every for phase in watched.phases)) == 0
+    assert len(told["operations"]) == 10
+    assert "images/s" in "\n".join(said)
+
+
+class Slow(nn.Module):
+    """Sleep in its loss."""
+
+    generative = ()
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.layer, self.seconds = nn.Linear(4, 4), seconds
+
+    def phases(self):
+        return (Phase("one", list(self.parameters()), self.loss),)
+
+    def loss(self, batch):
+        time.sleep(self.seconds)
+        return self.layer(batch.x.flatten(1)[:, :4].float()).sum(), {}
+
+
+def slow_trainer(seconds: float) -> Trainer:
+    model = Slow(seconds)
+    settings = {"seed": 0, "accumulate": 1, "clip": None, "ema": 0.0, "channels_last": False}
+    device = Device(CPU, "fp32")
+    return Trainer(model, {"one": lambda params: torch.optim.SGD(params, 1e-3)}, lambda step: 1.0, device, **settings)
+
+
+def test_the_shares_are_those_of_the_clock(tmp_path):
+    trainer = slow_trainer(0.01)
+    said: list[str] = []
+    profile = profiled(trainer, tmp_path, said)
+    while not profile.over:
+        with profile.step():
+            with trainer.span(DATA):
+                time.sleep(0.02)
+            trainer.step(batch(trainer.steps))
+        time.sleep(0.005)  # a preview, which is no part of a step
+    told = json.loads((tmp_path / "profile.json").read_text())
+    assert told["milliseconds_per_step"] == pytest.approx(31, abs=4)
+    assert told["shares"][DATA] == pytest.approx(2 / 3, abs=0.06)
+    assert told["shares"][FORWARD] == pytest.approx(1 / 3, abs=0.06)
+    assert told["hint"].startswith("data take 6")
+    assert f"try next:   {told['hint']}" in said[0]
+
+
+def test_nothing_is_paid_where_nobody_asks():
+    trainer, seen = slow_trainer(0.0), []
+
+    @contextmanager
+    def counting(name):
+        seen.append(name)
+        yield
+
+    trainer.span = counting
+    trainer.step(batch(0))
+    assert seen == [FORWARD, BACKWARD, OPTIMIZER], "three spans an update"
+    best = float("inf")
+    for _ in range(20):
+        start = time.perf_counter()
+        for _ in range(1000):
+            with unmeasured(FORWARD):
+                pass
+        best = min(best, (time.perf_counter() - start) / 1000)
+    assert best < 2e-6, "a step of the smallest model takes a thousand times as long"
+    assert inspect.signature(Trainer).parameters.keys().isdisjoint({"profile", "span"})
+
+
+def flops_of(work) -> int:
+    with Products() as products:
+        work()
+    return products.flops
+
+
+def test_products_are_counted():
+    x, layer = torch.randn(8, 16, requires_grad=True), nn.Linear(16, 32)
+    assert flops_of(lambda: layer(x)) == 2 * 8 * 16 * 32
+    assert flops_of(lambda: layer(x).sum().backward()) == 3 * 2 * 8 * 16 * 32
+    maps, convolution = torch.randn(2, 3, 8, 8), nn.Conv2d(3, 4, 3, padding=1)
+    assert flops_of(lambda: convolution(maps)) == 2 * 2 * 4 * 8 * 8 * 3 * 9
+    query = torch.randn(2, 3, 5, 4, requires_grad=True)
+    forward = 2 * (2 * 3 * 5 * 5 * 4) * 2
+    assert flops_of(lambda: attend(query, query, query)) == forward
+    assert flops_of(lambda: attend(query, query, query).sum().backward()) == forward + forward * 5 // 2
+    recurrent = nn.LSTM(6, 7, batch_first=True)
+    assert flops_of(lambda: recurrent(torch.randn(2, 5, 6))) == 2 * 2 * 5 * 4 * 7 * (6 + 7)
+
+
+def test_a_gradient_of_a_gradient_counts():
+    x, weight = torch.randn(8, 16, requires_grad=True), torch.randn(16, 4, requires_grad=True)
+
+    def penalty():
+        (gradient,) = torch.autograd.grad(F.softplus(x @ weight).sum(), x, create_graph=True)
+        gradient.square().sum().backward()
+
+    assert flops_of(penalty) > 3 * 2 * 8 * 16 * 4
+
+
+def test_the_rate_of_products_is_plausible_and_draws_nothing():
+    state = torch.get_rng_state()
+    assert 1e8 < product_rate(Device(CPU, "fp32")) < 1e14
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_stopwatch_adds_up():
+    watch = Stopwatch(CPU)
+    for _ in range(2):
+        with watch.span(STEP), watch.span(DATA):
+            time.sleep(0.01)
+    assert watch.seconds()[DATA] == pytest.approx(0.02, abs=0.01)
+    assert watch.seconds()[STEP] >= watch.seconds()[DATA]
+
+
+LONG = ["steps=40", "preview.every=20", "checkpoint.every=10"]
+
+
+def test_a_run_leaves_its_profile_and_the_same_weights(place, capsys):  # noqa: F811
+    assert train(*LONG, "profile=true", "trainer.accumulate=2") == 0
+    said = capsys.readouterr()
+    for word in ("profile of steps 6 to 29, 20 images each", "images/s", "products", "ui.perfetto.dev"):
+        assert word in said.out
+    run = place / "outputs" / "run"
+    told = json.loads((run / "profile.json").read_text())
+    assert told["accumulate"] == 2
+    assert told["peak_memory_bytes"] > 2**26
+    trace = json.loads(gzip.decompress((run / "profile" / "trace.json.gz").read_bytes()))
+    names = [event.get("name") for event in trace["traceEvents"]]
+    assert names.count(STEP) == names.count(DATA) == 3
+    assert names.count(FORWARD) == names.count(BACKWARD) == 6
+    assert train(*LONG, "trainer.accumulate=2", "name=alone") == 0
+    profiled_run, alone = (checkpoints.resolve(place / "outputs" / name).tensors() for name in ("run", "alone"))
+    assert profiled_run.keys() == alone.keys()
+    assert all(torch.equal(profiled_run[key], alone[key]) for key in alone)
+    assert "profile=true" not in next(line for line in said.out.splitlines() if "continue" in line)
+
+
+def test_a_run_that_goes_on_is_profiled_from_there(place, capsys):  # noqa: F811
+    assert train("steps=10") == 0
+    assert train("steps=60", "profile=true") == 0
+    assert "profile of steps 16 to 39" in capsys.readouterr().out
+    assert train("steps=62", "profile=true") == 0
+    assert "profile: not written: it takes 32 steps in one go" in capsys.readouterr().out
+
+
+FIGURES = Figures(
+    device="CPU", kind="cpu", precision="bf16", first=6, steps=24, batch_size=64, accumulate=1, unit="images",
+    seconds={STEP: 2.4, DATA: 0.1, FORWARD: 1.0, BACKWARD: 1.0, OPTIMIZER: 0.1}, memory=2**30, flops=1e9, rate=1e11,
+    maps=True, channels_last=True,
+)  # fmt: skip
+OPERATIONS = Operations((Operation("aten::mm", 0.5, 50.0, 7.0),), 100.0)
+
+
+def test_a_hint_is_given_only_where_it_is_true(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", torch.get_num_threads)
+    assert hint(FIGURES, OPERATIONS) is None
+    assert not any("try next" in line for line in lines(FIGURES, OPERATIONS, tmp_path))
+    slow_data = {**FIGURES.seconds, DATA: 0.96}
+    assert "data take 40%" in (hint(replace(FIGURES, seconds=slow_data), OPERATIONS) or "")
+    assert "channels_last=true" in (hint(replace(FIGURES, channels_last=False), OPERATIONS) or "")
+    dear = {**FIGURES.seconds, OPTIMIZER: 0.96}
+    assert "optimiser takes 40%: batch_size=128" in (hint(replace(FIGURES, seconds=dear), OPERATIONS) or "")
+    on_gpu = replace(FIGURES, kind="cuda")
+    assert "idles 60%" in (hint(on_gpu, replace(OPERATIONS, milliseconds=40.0)) or "")
+    monkeypatch.setattr("aigc_cli.devices.cpu_has_bf16", lambda: True)
+    assert "precision=bf16" in (hint(replace(FIGURES, precision="fp32"), OPERATIONS) or "")
