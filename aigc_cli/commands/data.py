@@ -42,7 +42,7 @@ def data(
     from aigc_cli.data.pack import advice, open_data, refuse_bad
 
     began, allowed = time.perf_counter(), check_pipeline(data)["max_bad"]
-    pack = open_data({**data, "max_bad": 1.0} if action == "check" else data)
+    pack = open_data({**data, "max_bad": 1.0} if action == "check" else data, anew=True)
     how = f"packed in {time.perf_counter() - began:.1f} seconds" if pack.fresh else "packed before"
     print(f"{pack.path} ({_megabytes(pack)}, {how})")
     print("\n".join(_description(pack)))

@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from aigc_cli.data.folders import File, existing_folder, list_files, split_by_hash
+from aigc_cli.data.folders import Listing, existing_folder, list_files, split_by_hash
 from aigc_cli.data.recordings import Cut, contents_of, reader_of
 from aigc_cli.data.sound import Bands, Clips, SampleRate, Seconds, View
 from aigc_cli.data.source import Contents, Reader, digest
@@ -43,14 +43,14 @@ class AudioFolder:
             raise DataError("data.trim: given true, but windows are cut from whole recordings. Type data.cut=first.")
 
     @functools.cached_property
-    def files(self) -> list[File]:
+    def files(self) -> Listing:
         """List the files below the root."""
         return list_files(existing_folder(self.root))
 
     @functools.cached_property
     def recordings(self) -> list[str]:
         """List those that are sounds by name."""
-        found = [path for path, _, _ in self.files if path.lower().endswith(SUFFIXES)]
+        found = [path for path in self.files.paths if path.lower().endswith(SUFFIXES)]
         if not found:
             raise DataError(f"data.root: no sounds ({KINDS}) among the {len(self.files)} files of '{self.root}'. "
                             "Type data.root= and the folder of yours.")  # fmt: skip
@@ -60,6 +60,10 @@ class AudioFolder:
     def classes(self) -> list[str] | None:
         """List the sub-folders of sounds, where they are labels."""
         return classes_of(self.recordings, self.root) if self.labels else None
+
+    def listing(self) -> Listing:
+        """Return all files below the root."""
+        return self.files
 
     def fingerprint(self) -> str:
         """Return a digest of the settings and of the files' names, sizes and times."""

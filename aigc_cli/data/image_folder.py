@@ -10,7 +10,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from aigc_cli.data.decode import SUFFIXES, Fit, is_picture, read_picture
-from aigc_cli.data.folders import File, existing_folder, list_files, split_by_hash
+from aigc_cli.data.folders import Listing, existing_folder, list_files, split_by_hash
 from aigc_cli.data.source import Contents, Reader, Split, digest, image_spec
 from aigc_cli.data.subfolders import classes_of, labelled, names_of
 from aigc_cli.errors import DataError
@@ -29,7 +29,7 @@ class ImageFolder:
         self.fit: Fit = fit
 
     @functools.cached_property
-    def files(self) -> list[File]:
+    def files(self) -> Listing:
         """List the files below the root."""
         return list_files(existing_folder(self.root))
 
@@ -37,12 +37,16 @@ class ImageFolder:
     def pictures(self) -> list[str]:
         """List those that are pictures by name, or else by content."""
         root = existing_folder(self.root)
-        return [path for path, _, _ in self.files if path.lower().endswith(SUFFIXES) or _looks_like(root / path)]
+        return [path for path in self.files.paths if path.lower().endswith(SUFFIXES) or _looks_like(root / path)]
 
     @functools.cached_property
     def classes(self) -> list[str] | None:
         """List the sub-folders of pictures, where they are labels."""
         return classes_of(self.pictures, self.root) if self.labels else None
+
+    def listing(self) -> Listing:
+        """Return all files below the root."""
+        return self.files
 
     def fingerprint(self) -> str:
         """Return a digest of the settings and of the files' names, sizes and times."""
@@ -60,7 +64,7 @@ class ImageFolder:
             raise DataError(f"data.root: no pictures ({kinds}) among the {len(self.files)} files of '{self.root}'.")
         paths, labels, outside = labelled(self.pictures, self.classes)
         splits = {
-            split: Split(keys, np.array([labels[key] for key in keys], np.int64) if labels else None)
+            split: Split(keys, np.fromiter(map(labels, keys), np.int64, len(keys)) if labels else None)
             for split, keys in split_by_hash(paths).items()
         }
         return Contents(splits, len(self.files) - len(self.pictures), outside)

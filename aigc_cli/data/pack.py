@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from aigc_cli.config import bind
 from aigc_cli.data import PIPELINE, check_pipeline
 from aigc_cli.data.cache import TEMPORARY, cache_folder, into_place, locked
+from aigc_cli.data.noticing import fingerprint_of, remembered
 from aigc_cli.data.packing import Packed, too_many, write_pack
 from aigc_cli.data.shards import Shards, shard_names
 from aigc_cli.data.source import Contents, Rows, Source, Stream, arrays_of
@@ -88,15 +89,20 @@ class Pack:
         return [name for name, about in files.items() if file_digest(self.path / name) != about["sha256"]]
 
 
-def open_data(node: Mapping[str, Any], *, progress: bool = True) -> Pack:
-    """Open the pack of a data node, packing first where there is none for these files and settings."""
+def open_data(node: Mapping[str, Any], *, progress: bool = True, anew: bool = False) -> Pack:
+    """Open the pack of a data node, packing first where there is none for these files and settings.
+
+    anew: look at every file of a large folder, as noticing.py says.
+    """
     settings = check_pipeline(node)
     own = {key: value for key, value in node.items() if key not in PIPELINE}
     source: Source | Stream = bind("datasets", own, "data")()
-    fingerprint = source.fingerprint()
     cache = cache_folder(settings["cache"])
+    known = None if anew else remembered(source, own, cache)
+    pack = read_pack(cache / f"{source.name}-{known[:12]}", known) if known else None
+    fingerprint = known if known and pack else fingerprint_of(source, own, cache)
     path = cache / f"{source.name}-{fingerprint[:12]}"
-    pack = read_pack(path, fingerprint)
+    pack = pack or read_pack(path, fingerprint)
     if pack is None:
         try:
             with locked(cache, path.name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -62,7 +63,7 @@ class PicturePairs:
         raise DataError(f"data.{key}: no folder '{name}' in '{root}'. Type data.{key}= and its name or path.{hint}")
 
     @functools.cached_property
-    def files(self) -> tuple[list[File], ...]:
+    def files(self) -> tuple[Sequence[File], ...]:
         """List the files of each folder."""
         return tuple(list_files(place) for place in self.places)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -19,7 +19,7 @@ MOST_RATES = 4  # that a note counts
 
 
 def contents_of(
-    root: Path, paths: Mapping[str, list[str]], labels: Mapping[str, int] | None, clips: Clips, cut: Cut,
+    root: Path, paths: Mapping[str, list[str]], labels: Callable[[str], int] | None, clips: Clips, cut: Cut,
     ignored: int = 0,
 ) -> Contents:  # fmt: skip
     """List the clips of each split's files; labels: of every file.
@@ -40,7 +40,7 @@ def contents_of(
             begins = _windows(head.samples_at(clips.sample_rate), clips.samples) if cut == "windows" else [0]
             keys += [(path, begin) for begin in begins]
             kept += [path] * len(begins)
-        splits[split] = Split(keys, np.array([labels[path] for path in kept], np.int64) if labels else None)
+        splits[split] = Split(keys, np.fromiter(map(labels, kept), np.int64, len(kept)) if labels else None)
     return Contents(splits, ignored, rejected, list(_notes(heads, clips)), files=len(heads))
 
 

@@ -7,10 +7,13 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from aigc_cli.data.folders import Listing
 
 DECODING = 2  # raised when decoded samples change, so that old packs are not taken for new ones
 
@@ -111,6 +114,17 @@ class Source(Protocol):
 
     def reader(self, split: str) -> Reader:
         """Return the function that decodes a key; called once per split in each process. It raises Rejected."""
+        ...
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A data set that is all files below one folder, which may be too many to look at each at every start."""
+
+    root: str
+
+    def listing(self) -> Listing:
+        """Return the files."""
         ...
 
 

@@ -89,7 +89,7 @@ class SpeechCommands:
         labels = {path: self.classes.index(path.partition("/")[0]) for path in said}
         paths = {"train": [path for path in labels if path not in held_out],
                  "test": [path for path in labels if path in held_out]}  # fmt: skip
-        return contents_of(self.folder, paths, labels, self.clips, "first")
+        return contents_of(self.folder, paths, labels.__getitem__, self.clips, "first")
 
     def reader(self, split: str) -> Reader:
         """Return the function that decodes a recording."""

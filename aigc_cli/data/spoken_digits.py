@@ -73,7 +73,7 @@ class SpokenDigits:
             known = ", ".join(sorted(speakers))
             raise DataError(f"data.speaker: nobody is called {self.speaker!r}.{suggestion(self.speaker, speakers)} "
                             f"There are: {known}.")  # fmt: skip
-        return contents_of(self._folder(), paths, labels, self.clips, "first")
+        return contents_of(self._folder(), paths, labels.__getitem__, self.clips, "first")
 
     def reader(self, split: str) -> Reader:
         """Return the function that decodes a recording."""

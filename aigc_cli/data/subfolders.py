@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from aigc_cli.data.source import OUTSIDE
 from aigc_cli.errors import DataError
@@ -24,16 +24,16 @@ def names_of(classes: Sequence[str] | None) -> list[str] | None:
 
 def labelled(
     paths: Sequence[str], classes: Sequence[str] | None
-) -> tuple[Sequence[str], dict[str, int] | None, list[tuple[str, str]]]:
-    """Return the files that can be used, the label of each, and (path, reason) of those that lie in no sub-folder.
+) -> tuple[Sequence[str], Callable[[str], int] | None, list[tuple[str, str]]]:
+    """Return the files that can be used, what labels one, and (path, reason) of those that lie in no sub-folder.
 
-    Where sub-folders are no classes, all can be used, and labels are None.
+    Where sub-folders are no classes, all can be used, and nothing labels them.
     """
     if classes is None:
         return paths, None, []
     index = {name: label for label, name in enumerate(classes)}
-    labels = {path: index[_class_of(path)] for path in paths if "/" in path}
-    return list(labels), labels, [(path, OUTSIDE) for path in paths if "/" not in path]
+    inside = [path for path in paths if "/" in path]
+    return inside, lambda path: index[_class_of(path)], [(path, OUTSIDE) for path in paths if "/" not in path]
 
 
 def _class_of(path: str) -> str:

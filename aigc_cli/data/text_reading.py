@@ -6,7 +6,7 @@ import codecs
 import contextlib
 import io
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,7 +53,7 @@ def existing_path(root: str, key: str = "data.root") -> Path:
     raise DataError(f"{key}: no file or folder '{root}'.{suggestion(path.name, near)}{place}")
 
 
-def files_at(path: Path) -> tuple[Path, list[File]]:
+def files_at(path: Path) -> tuple[Path, Sequence[File]]:
     """Return a folder and the files below it, or a file's folder and that file."""
     if path.is_dir():
         return path, list_files(path)

@@ -1,0 +1,62 @@
+"""Open a pack as `aigc train` does, serve batches, train on them, and print what that took: run by data_growth."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aigc_cli.data.pack import open_data
+from aigc_cli.data.tensor_data import TensorData
+from aigc_cli.devices import choose
+from benchmarks.measuring import per_second
+from benchmarks.workloads import trainer_for
+
+BATCH = 128
+
+
+def main() -> None:
+    """Print one line of JSON; arguments: the data node as JSON, and the seconds of each measurement."""
+    node, seconds = json.loads(sys.argv[1]), float(sys.argv[2])
+    device = choose("cpu", "fp32")
+    trainer = trainer_for(["model=vae"], open_data(node, progress=False).spec, device)
+    began = time.perf_counter()
+    pack = open_data(node, progress=False)
+    data = TensorData(pack, batch_size=BATCH, seed=0, device=torch.device("cpu"))
+    data.batch(0)
+    start = time.perf_counter() - began
+    served = per_second(counted(data, lambda batch: None), seconds=seconds)
+    trained = per_second(counted(data, trainer.step), seconds=seconds)
+    print(
+        json.dumps({"start": start, "served": served, "trained": trained, "shards": bool(pack.per_shard), **memory()})
+    )
+
+
+def counted(data: TensorData, use: Callable[[Any], object]) -> Callable[[], int]:
+    """Return what serves the next batch, uses it and counts its samples."""
+    steps = iter(range(1 << 62))
+
+    def one() -> int:
+        batch = data.batch(next(steps))
+        use(batch)
+        return len(batch.x)
+
+    return one
+
+
+def memory() -> dict[str, float]:
+    """Return the MB of this process: its own, and of files that are mapped, which the system takes back at need."""
+    said = Path("/proc/self/status").read_text()
+    own, mapped = (int(found[1]) / 1e3 if (found := re.search(rf"{name}:\s+(\d+)", said)) else 0.0
+                   for name in ("RssAnon", "RssFile"))  # fmt: skip
+    return {"own": own, "mapped": mapped}
+
+
+if __name__ == "__main__":
+    main()
