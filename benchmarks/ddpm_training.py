@@ -67,7 +67,12 @@ def ours(options: Namespace) -> tuple[Step, int]:
     device = choose("cpu", "fp32")
     spec = DataSpec("image", (3, options.size, options.size))
     multipliers = ",".join(map(str, options.multipliers))
-    settings = [f"width={options.width}", f"multipliers=[{multipliers}]", f"attention=[{options.size // 2}]", "dropout=0"]
+    settings = [
+        f"width={options.width}",
+        f"multipliers=[{multipliers}]",
+        f"attention=[{options.size // 2}]",
+        "dropout=0",
+    ]
     trainer = trainer_for(["model=ddpm", *(f"model.denoiser.{each}" for each in settings)], spec, device)
     batch = random_batch(spec, options.batch, CPU)
     return lambda: trainer.step(batch), sum(p.numel() for p in trainer.model.parameters())
