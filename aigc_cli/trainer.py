@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,9 +14,11 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from aigc_cli.averaging import WeightAverage, reestimate_batch_norm
+from aigc_cli.captured import Pieces, Wanted, graphs_for
 from aigc_cli.devices import Device
 from aigc_cli.errors import CheckpointError, ConfigError, TrainingError
 from aigc_cli.interfaces import Batch, Logs, Model, Phase, nothing
+from aigc_cli.optimizers import load_state, make_capturable, portable_state, set_rate
 from aigc_cli.randomness import mix, seed_default_generators
 
 SMALLEST_SCALE = 2.0**-10  # a loss scale below this: fp16 overflows in the forward pass, where scaling cannot help
@@ -47,6 +50,7 @@ class Trainer:
         clip: float | None,
         ema: float,
         channels_last: bool,
+        cuda_graph: Wanted,
     ) -> None:
         if channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  (torch's stubs forget it)
@@ -59,7 +63,11 @@ class Trainer:
         self.rates = {name: [group["lr"] for group in o.param_groups] for name, o in self.optimizers.items()}
         scaling = device.precision == "fp16"
         self.scalers = {name: GradScaler(device.torch.type, enabled=scaling) for name in self.optimizers}
-        self.average = WeightAverage(model, ema) if ema else None
+        self.pieces = Pieces(graphs_for(cuda_graph, device), required=cuda_graph is True)
+        if self.pieces.fixed:
+            for optimizer in self.optimizers.values():
+                make_capturable(optimizer)
+        self.average = WeightAverage(model, ema, fixed=device.torch if self.pieces.fixed else None) if ema else None
         self.averaged = {p for name in model.generative for p in getattr(model, name).parameters()}
         self.steps = 0
         self.unchecked: list[tuple[Phase, int, Tensor]] = []  # losses that nobody has read yet: on the device
@@ -67,39 +75,57 @@ class Trainer:
     def step(self, batch: Batch) -> Logs:
         """Run the phases that are due. Nothing in here waits for the device."""
         self._set_rates()
-        batches = _split(batch, self.accumulate)
         logs: Logs = {}
-        for order, phase in enumerate(self.phases):
-            if (self.steps + 1) % phase.every == 0:
-                logs |= {f"{phase.name}/{key}": value for key, value in self._update(order, phase, batches).items()}
+        with self.pieces.step(batch) as given:
+            batches = _split(given, self.accumulate)
+            for order, phase in enumerate(self.phases):
+                if (self.steps + 1) % phase.every == 0:
+                    logs |= {f"{phase.name}/{key}": value for key, value in self._update(order, phase, batches).items()}
         self.steps += 1
         return logs
 
     def _update(self, order: int, phase: Phase, batches: list[Batch]) -> Logs:
-        name = phase.optimizer or phase.name
-        optimizer, scaler = self.optimizers[name], self.scalers[name]
-        optimizer.zero_grad(set_to_none=True)
+        """Run the pieces of a phase: what is not in them, seeds and rates, is set before each."""
         logs: list[Logs] = []
         for number, batch in enumerate(batches):
             seed_default_generators(self.device.torch, mix(self.seed, self.steps, order, number))
-            with self.device.autocast():
-                loss, part = phase.loss(batch)
-            logs.append({**part, "loss": loss.detach()})
-            # Confined to the phase: other phases' parameters receive no gradient and cost none.
-            scaler.scale(loss / len(batches)).backward(inputs=list(phase.params))
-        means = {key: torch.stack([part[key] for part in logs]).mean(0) for key in logs[0]} if logs[1:] else logs[0]
-        applied = self._descend(optimizer, scaler, phase, means)
+            learn = partial(self._learn, phase, batch, first=number == 0, parts=len(batches))
+            logs.append(self.pieces.run((phase.name, number), learn))
+        averaging = self.average if not self.averaged.isdisjoint(phase.params) else None
+        if averaging:
+            averaging.advance()
+        descend = partial(self._descend, phase, logs, batches[-1], averaging)
+        means = self.pieces.report((phase.name, "descent"), descend)
         self.unchecked.append((phase, self.steps + 1, means["loss"]))
-        if self.average and not self.averaged.isdisjoint(phase.params):
-            self.average.update(applied)
+        return means
+
+    def _learn(self, phase: Phase, batch: Batch, *, first: bool, parts: int) -> Logs:
+        """Add a micro-batch's gradient."""
+        name = phase.optimizer or phase.name
+        if first:
+            self.optimizers[name].zero_grad(set_to_none=True)
+        with self.device.autocast():
+            loss, logs = phase.loss(batch)
+        # Confined to the phase: other phases' parameters receive no gradient and cost none.
+        self.scalers[name].scale(loss / parts).backward(inputs=list(phase.params))
+        return {key: value.detach() for key, value in {**logs, "loss": loss}.items()}
+
+    def _descend(self, phase: Phase, logs: list[Logs], batch: Batch, averaging: WeightAverage | None) -> Logs:
+        """Move the parameters by the gradients that were gathered, and what follows them; return the logs' means."""
+        means = {key: torch.stack([part[key] for part in logs]).mean(0) for key in logs[0]} if logs[1:] else logs[0]
+        applied = self._apply(phase, means)
+        if averaging:
+            averaging.update(applied)
         # Reading `applied` waits for the device: only in fp16, and only for a phase with something to do afterwards.
         if phase.after is not nothing and (applied is None or bool(applied)):
             with torch.no_grad():
-                phase.after(batches[-1])
+                phase.after(batch)
         return means
 
-    def _descend(self, optimizer: Optimizer, scaler: GradScaler, phase: Phase, logs: Logs) -> Tensor | None:
+    def _apply(self, phase: Phase, logs: Logs) -> Tensor | None:
         """Clip and step; return whether the update was applied (0-d bool), or None where nothing can skip it."""
+        name = phase.optimizer or phase.name
+        optimizer, scaler = self.optimizers[name], self.scalers[name]
         applied = None
         if self.clip is not None or scaler.is_enabled():
             scaler.unscale_(optimizer)
@@ -126,11 +152,15 @@ class Trainer:
         factor = self.schedule(self.steps)
         for name, optimizer in self.optimizers.items():
             for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
-                group["lr"] = rate * factor
+                set_rate(group, rate * factor)
 
     def learning_rate(self) -> float:
         """Return the rate of the first phase's last step."""
-        return next(iter(self.optimizers.values())).param_groups[0]["lr"]
+        return next(iter(self._last_rates().values()))[0]
+
+    def _last_rates(self) -> dict[str, list[float]]:
+        factor = self.schedule(self.steps - 1) if self.steps else 1.0
+        return {name: [rate * factor for rate in rates] for name, rates in self.rates.items()}
 
     @contextmanager
     def sampling(self) -> Iterator[Model]:
@@ -150,11 +180,12 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain values only: what torch.load(weights_only=True) reads back."""
+        rates = self._last_rates()
         return {
             "steps": self.steps,
             "model": self.model.state_dict(),
             "parameters": {name: _described(params) for name, params in self.parameters.items()},
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "optimizers": {name: portable_state(o, rates[name]) for name, o in self.optimizers.items()},
             "scalers": {name: scaler.state_dict() for name, scaler in self.scalers.items()},
             "average": self.average.state_dict() if self.average else None,
         }
@@ -168,11 +199,12 @@ class Trainer:
             raise CheckpointError("trainer.pt: trainer.ema was switched since. Type restart=true to start afresh.")
         self.model.load_state_dict(state["model"])
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            load_state(optimizer, state["optimizers"][name])
             self.scalers[name].load_state_dict(state["scalers"][name])
         if self.average:
             self.average.load_state_dict(state["average"])
         self.steps = state["steps"]
+        self.pieces.forget()
 
 
 def _owned(model: nn.Module, phases: Sequence[Phase]) -> dict[str, dict[str, nn.Parameter]]:

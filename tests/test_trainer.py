@@ -53,7 +53,15 @@ def make(model=Duel, *, precision="fp32", build=None, schedule=lambda step: 1.0,
     torch.manual_seed(0)
     model = model() if callable(model) and not isinstance(model, Model) else model
     build = build or partial(adam, lr=0.01, betas=[0.5, 0.9], eps=1e-8, weight_decay=0.0)
-    chosen = {"seed": 0, "accumulate": 1, "clip": None, "ema": 0.0, "channels_last": False, **settings}
+    chosen = {
+        "seed": 0,
+        "accumulate": 1,
+        "clip": None,
+        "ema": 0.0,
+        "channels_last": False,
+        "cuda_graph": False,
+        **settings,
+    }
     return Trainer(model, {"judge": build, "maker": build}, schedule, Device(torch.device("cpu"), precision), **chosen)
 
 
