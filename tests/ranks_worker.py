@@ -43,7 +43,7 @@ def trained(preset: str, conditional: bool) -> dict[str, torch.Tensor]:
     for step in range(STEPS):
         logs = trainer.step(part(batch(step, SIZE, preset)))
         found |= {f"{step}/{key}": averaged(value.double()) for key, value in logs.items() if key.endswith("loss")}
-    trainer.check()
+    trainer.losses.check()
     learnt = (".codes", ".probability", ".sum", ".deviation", "._u")  # buffers; batch norm's are the first rank's own
     buffers = {name: value for name, value in trainer.model.named_buffers() if name.endswith(learnt)}
     kept = {**dict(trainer.model.named_parameters()), **buffers}

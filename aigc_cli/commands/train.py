@@ -100,6 +100,7 @@ def trainer_settings(
     clip: Annotated[float, Gt(0)] | None,
     ema: Annotated[float, Ge(0), Lt(1)],
     channels_last: bool,
+    cuda_graph: bool | Literal["auto"],
     deterministic: bool,
 ) -> None:
     """Name the settings under `trainer`."""
