@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from aigc_cli.abilities import Advances, Fits
 from aigc_cli.averaging import WeightAverage, reestimate_batch_norm
 from aigc_cli.captured import Pieces, Wanted, graphs_for
+from aigc_cli.compiled import compiled
 from aigc_cli.devices import Device
 from aigc_cli.distributed import as_first_has, ranks
 from aigc_cli.divergence import Losses
@@ -49,13 +50,14 @@ class Trainer:
         ema: float,
         channels_last: bool,
         cuda_graph: Wanted,
+        compile: Wanted,
     ) -> None:
         if channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  (torch's stubs forget it)
         self.model = model.to(device.torch).train()
         self.device, self.schedule = device, schedule
         self.seed, self.accumulate, self.clip = seed, accumulate, clip
-        self.phases = model.phases()
+        self.phases = compiled(model.phases()) if compile is True else model.phases()
         self.parameters = _owned(model, self.phases)
         self.optimizers = {name: optimizers[name](list(params.values())) for name, params in self.parameters.items()}
         self.rates = {name: [group["lr"] for group in o.param_groups] for name, o in self.optimizers.items()}
@@ -82,7 +84,7 @@ class Trainer:
         if self.steps == 0:
             self._begin(_split(batch, self.accumulate)[0])
         logs: Logs = {}
-        with self.pieces.step(batch) as given:
+        with self.device.rounding_products(), self.pieces.step(batch) as given:
             batches = _split(given, self.accumulate)
             for order, phase in enumerate(self.phases):
                 if (self.steps + 1) % phase.every == 0:
