@@ -129,7 +129,7 @@ def panels(report: Report, points: Sequence[Point]) -> list[Panel]:
                 if axis != "ranks" or not suffix
             }  # fmt: skip
             if lines:
-                made.append(Panel(f"{what} by {label}", label, unit, lines, log_x=True, log_y=not suffix))
+                made.append(Panel(f"{what} by {label}", label, unit, lines, log_x=True, log_y=axis != "ranks"))
     return made
 
 
