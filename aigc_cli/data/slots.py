@@ -93,11 +93,13 @@ class Slot:
 
     def _read(self, epoch: int, which: int, buffers: Sequence[Tensor]) -> Loaded:
         window, phase = self.order.window_of(epoch, self.number, which), self.phase(epoch)
+        following = self.order.following(epoch, self.number, which)
         for shards, buffer in zip(self.arrays, buffers, strict=True):
             place = 0
             for shard, start, count in window.reads:
                 shards.read(shard, start, buffer[place : place + count].numpy(), phase)
                 place += count
+            shards.want(following)
         return Loaded(window, buffers)
 
 

@@ -68,6 +68,16 @@ class WindowedOrder:
         rows = torch.cat([torch.arange(count) + shard * self.per_shard + start for shard, start, count in reads])
         return Window(reads, rows, torch.randperm(len(rows), generator=self._generator(epoch, ROWS, slot, number)))
 
+    def following(self, epoch: int, slot: int, number: int) -> list[int]:
+        """Return the shards of the group after a window's; none but where the window is the first of its group."""
+        if number * self.window % self._group:
+            return []
+        first = number * self.window + self._group
+        if first >= self.line:
+            epoch, first = epoch + 1, 0
+        start, size = slot * self.line + first, min(self._group, self.line - first)
+        return [shard for shard, *_ in self._pieces(epoch, start, size)]
+
     def _pieces(self, epoch: int, start: int, count: int) -> list[tuple[int, int, int]]:
         """Find a stretch of the shuffled shards, laid end to end: (shard, start, count) of each that it touches."""
         dealt, shards, ends = self._dealt  # read at once: slots ask from threads
