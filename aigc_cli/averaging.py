@@ -22,11 +22,22 @@ class WeightAverage:
     The decay ramps up as min(decay, (1 + n) / (10 + n)) over the first updates: short runs forget their start.
     """
 
-    def __init__(self, model: Model, decay: float) -> None:
+    def __init__(self, model: Model, decay: float, *, fixed: torch.device | None = None) -> None:
+        """fixed: where the rate of an update lies, for steps that are replayed without their Python."""
         self.decay = decay
         self.updates = 0
+        self._rate: float | Tensor = 1.0 if fixed is None else torch.ones((), device=fixed)
         self._source = nn.ModuleDict({name: getattr(model, name) for name in model.generative})
         self.average = AveragedModel(self._source, use_buffers=False)
+
+    def advance(self) -> None:
+        """Set the rate of the next update."""
+        rate = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 1.0
+        if isinstance(self._rate, Tensor):
+            self._rate.fill_(rate)
+        else:
+            self._rate = rate
+        self.updates += 1
 
     @torch.no_grad()
     def update(self, applied: Tensor | None = None) -> None:
@@ -34,16 +45,14 @@ class WeightAverage:
         # Not AveragedModel.update_parameters: it reads its counter back from the device at every call.
         averages: list[Tensor] = list(self.average.module.parameters())
         weights: list[Tensor] = list(self._source.parameters())
-        rate = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 1.0
-        if applied is None:
-            torch._foreach_lerp_(averages, weights, rate)
-        else:
+        if applied is None and not isinstance(self._rate, Tensor):
+            torch._foreach_lerp_(averages, weights, self._rate)
+        else:  # no fused kernel interpolates by a tensor
             difference = torch._foreach_sub(weights, averages)
-            torch._foreach_mul_(difference, applied * rate)
+            torch._foreach_mul_(difference, self._rate if applied is None else applied * self._rate)
             torch._foreach_add_(averages, difference)
         for averaged, buffer in zip(self.average.module.buffers(), self._source.buffers(), strict=True):
             averaged.copy_(buffer)
-        self.updates += 1
 
     @contextmanager
     def lent_to(self, model: Model) -> Iterator[None]:

@@ -53,6 +53,15 @@ def ranks() -> Ranks:
     return Ranks(rank, world, local_rank, local_world)
 
 
+def started_by() -> list[str]:
+    """Return the words before the verb on the command line that started this process."""
+    here = ranks()
+    if here.world == 1:
+        return ["aigc"]
+    machines = [] if here.world == here.local_world else [f"--nnodes={here.world // here.local_world}", "..."]
+    return ["torchrun", *machines, f"--nproc-per-node={here.local_world}", "-m", "aigc_cli"]
+
+
 def _open() -> bool:
     """Tell whether the ranks are connected."""
     if ranks().world == 1:
@@ -77,7 +86,11 @@ def connected(device: str, minutes: float) -> Iterator[None]:
     cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"  # gloo carries what the host has to tell
     with telling_of_lost_ranks():
-        distributed.init_process_group(backend, timeout=datetime.timedelta(minutes=minutes))
+        longest = datetime.timedelta(minutes=minutes)
+        store, rank, world = next(distributed.rendezvous("env://", timeout=longest))
+        # torchrun's store outlives ranks that it starts again, who would read the addresses of the dead.
+        store = distributed.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=longest)
         yield
     distributed.destroy_process_group()
 
@@ -88,7 +101,7 @@ def telling_of_lost_ranks() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not (_open() and _is_of_a_connection(error)):
+        if ranks().world == 1 or not _is_of_a_connection(error):
             raise
         raise RankLost(
             f"rank {ranks().rank} of {ranks().world}: another rank has ended, or did not answer in time. "
@@ -118,14 +131,9 @@ def may_speak() -> bool:
 
     store = distributed.distributed_c10d._get_default_store()
     try:
-        return store.compare_set(_attempt(SPOKEN), "", str(here.rank)) == str(here.rank).encode()
+        return store.compare_set(SPOKEN, "", str(here.rank)) == str(here.rank).encode()
     except RuntimeError:  # the store's own process is gone
         return here.first
-
-
-def _attempt(key: str) -> str:
-    """Return a key of this start: torchrun starts all ranks again where one has failed."""
-    return f"{key}/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
 
 
 def summed(tensor: Tensor) -> Tensor:

@@ -72,6 +72,6 @@ class Follower:
 
     def _log(self) -> int:
         """Add to the means that the first rank writes."""
-        self.trainer.check()
+        self.trainer.losses.check()
         self.recorder.record(self.trainer.steps)
         return self.trainer.steps

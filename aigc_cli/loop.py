@@ -17,24 +17,24 @@ from aigc_cli import checkpoints
 from aigc_cli.background import Background
 from aigc_cli.data.tensor_data import TensorData
 from aigc_cli.devices import cpu_has_bf16
+from aigc_cli.divergence import Diverged
 from aigc_cli.errors import TrainingError
 from aigc_cli.evaluating.measures import PREFIX
 from aigc_cli.following import Agreement
 from aigc_cli.guard import Guard
-from aigc_cli.pace import Pace
+from aigc_cli.pace import Pace, progress_bar
 from aigc_cli.previewing import Drawn, Previews, Written
 from aigc_cli.profiling.spans import DATA, UNMEASURED
 from aigc_cli.recorder import Recorder
 from aigc_cli.runs import Run
 from aigc_cli.stopping import StopRequest
-from aigc_cli.trainer import Diverged, Trainer
+from aigc_cli.trainer import Trainer
 
 if TYPE_CHECKING:
     from aigc_cli.evaluating.during import Evaluation
     from aigc_cli.profiling.profile import Profile
 
 FAILED_SAVES = 3  # in a row, after which training on would risk too much
-LINE_EVERY = 20.0  # seconds between printed lines where there is no terminal for a bar
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Loop:
     def _steps(self, stop: StopRequest) -> bool:
         """Train until the end or a signal; tell which."""
         trainer = self.trainer
-        with _bar(self.total, trainer.steps) as bar:
+        with progress_bar(self.total, trainer.steps) as bar:
             while not self.agreement.over(trainer.steps, self.total, stop, late=self._late()):
                 began = time.perf_counter()
                 with self.profile.step() if self.profile and not self.profile.over else UNMEASURED:
@@ -145,7 +145,7 @@ class Loop:
 
     def _check(self, *, alone: bool = False) -> None:
         try:
-            self.trainer.check(alone=alone)
+            self.trainer.losses.check(alone=alone)
         except Diverged as error:
             raise self._explained(error) from None
 
@@ -249,9 +249,3 @@ class Loop:
         """Return the steps whose checkpoints stay: the best one, and the last one before samples became alike."""
         best = self.evaluation.step if self.evaluation else None
         return [*self.guard.spared(), *([] if best is None else [best])]
-
-
-def _bar(total: int, done: int) -> tqdm:
-    quiet = not sys.stderr.isatty()
-    interval = LINE_EVERY if quiet else 0.1
-    return tqdm(total=total, initial=done, unit="step", mininterval=interval, maxinterval=interval, dynamic_ncols=True)

@@ -123,7 +123,8 @@ DATA = (
     """\
 usage: aigc data check|pack data=NAME [key=value ...]
 
-  check    print what the data are, what was rejected and why, and draw a grid of real samples
+  check    print what the data are, what was rejected and why, and draw a grid of real samples; where more than
+           data.max_bad of them cannot be used, it ends with 2
   pack     decode the data once into the cache, without training
 
 often used:
@@ -179,7 +180,7 @@ evaluation.json beside it. Of texts a .txt holds one a line, or rules between th
 text), a .jsonl what aigc sample writes.
 
 often used:
-  n=10000                    samples; figures of different n do not compare
+  n=1000                     samples (10,000, of text 1,000); figures of different n do not compare
   metrics=[frechet,labels]   of frechet, kernel, precision_recall, density_coverage, inception_score, labels,
                              sliced_wasserstein, likelihood, memorisation, restoration, pitch; of text perplexity,
                              sums, novelty, translation; all that apply if left out

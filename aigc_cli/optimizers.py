@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from annotated_types import Ge, Gt, Len, Lt
 
@@ -80,6 +80,42 @@ def lean(kind: type[Optimizer]) -> type:
     bookkeeping = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
     methods = {name: inspect.unwrap(getattr(kind, name)) for name in bookkeeping}
     return type(kind.__name__, (kind,), {**methods, "step": torch.no_grad()(inspect.unwrap(kind.step))})
+
+
+MACHINE = ("lr", "capturable", "fused", "foreach")  # settings of a group that are of this machine, or of the step
+
+
+def make_capturable(optimizer: Optimizer) -> None:
+    """Let an optimiser's step be captured: nothing is read back, and the rate is a tensor beside the parameters."""
+    import torch
+
+    optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]  (a few steps come before)
+    for group in optimizer.param_groups:
+        group["lr"] = torch.full((), group["lr"], device=group["params"][0].device)
+        group.update({"capturable": True} if "capturable" in group else {})
+
+
+def set_rate(group: dict[str, Any], rate: float) -> None:
+    """Set the rate of learning of a group, without waiting for the device."""
+    if isinstance(group["lr"], float):
+        group["lr"] = rate
+    else:
+        group["lr"].fill_(rate)
+
+
+def portable_state(optimizer: Optimizer, rates: Iterable[float]) -> dict[str, Any]:
+    """Return an optimiser's state with its groups' rates as numbers, as any machine loads it."""
+    state, groups = optimizer.state_dict(), []
+    for group, rate in zip(state["param_groups"], rates, strict=True):
+        groups.append({**group, "lr": rate, **({"capturable": False} if "capturable" in group else {})})
+    return {**state, "param_groups": groups}
+
+
+def load_state(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Load portable_state's values; how this machine steps stays as it is."""
+    mine = [{key: group[key] for key in MACHINE if key in group} for group in optimizer.param_groups]
+    groups = [{**group, **kept} for group, kept in zip(state["param_groups"], mine, strict=True)]
+    optimizer.load_state_dict({**state, "param_groups": groups})
 
 
 def fusable(params: list[Parameter]) -> bool:

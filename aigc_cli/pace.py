@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import statistics
+import sys
+
+from tqdm import tqdm
 
 MEASURED = 3  # steps after the first one, which warms up
+LINE_EVERY = 20.0  # seconds between printed lines where there is no terminal for a bar
 LONG = 6.0  # hours from which on a run on a CPU is worth a word
 
 
@@ -32,3 +36,10 @@ class Pace:
         where = f"aigc: a step takes {usual:.2g} s on this CPU, the {left:,} that are left {length}."
         ways = "a GPU, a smaller model or batch_size, smaller data, or a recipe for CPUs (aigc list recipes)"
         return f"{where} Quicker: {ways}."
+
+
+def progress_bar(total: int, done: int) -> tqdm:
+    """Return the bar of a run: a line now and then where there is no terminal."""
+    quiet = not sys.stderr.isatty()
+    interval = LINE_EVERY if quiet else 0.1
+    return tqdm(total=total, initial=done, unit="step", mininterval=interval, maxinterval=interval, dynamic_ncols=True)

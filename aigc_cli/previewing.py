@@ -96,7 +96,8 @@ class Previews:
         from aigc_cli.sounds.waveforms import waves
 
         heard = waves(samples, spec)
-        return Drawn(drawn_waves(heard, spec.sound.sample_rate), columns, samples, labels, heard)
+        names = None if labels is None else [spec.class_names[label] for label in labels]
+        return Drawn(drawn_waves(heard, spec.sound.sample_rate, names), columns, samples, labels, heard)
 
     def _examples(self, model: Model) -> Drawn:
         """Return what the model makes of the same held-out data each time."""

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from aigc_cli import __version__, checkpoints
 from aigc_cli.abilities import Consults
 from aigc_cli.announcing import announce, say, warn
+from aigc_cli.captured import graphs_for
 from aigc_cli.checkpoints import first_stages
 from aigc_cli.config import bind
 from aigc_cli.data.pack import Pack
@@ -156,6 +157,7 @@ def _profile(loop: Loop, config: Config) -> Profile:
 def _device_of(config: Config) -> Device:
     device = choose(config["device"], config["precision"], deterministic=config["trainer"]["deterministic"])
     warn_of_slow_bf16(device)
+    graphs_for(config["trainer"]["cuda_graph"], device)  # before anything is written
     return device
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from aigc_cli.distributed import ranks
+
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -60,7 +62,8 @@ class StopRequest:
         self.signal = signal.Signals(number)
         self._restore()
         # Straight to the file descriptor: the bar may be writing to sys.stderr at this moment.
-        os.write(2, f"\n{self.signal.name}: saving after this step; once more stops at once.\n".encode())
+        if ranks().first:
+            os.write(2, f"\n{self.signal.name}: saving after this step; once more stops at once.\n".encode())
         if self._interrupting:
             raise Interrupted
 

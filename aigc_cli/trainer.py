@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,23 +15,16 @@ from torch.optim import Optimizer
 
 from aigc_cli.abilities import Advances, Fits
 from aigc_cli.averaging import WeightAverage, reestimate_batch_norm
+from aigc_cli.captured import Pieces, Wanted, graphs_for
 from aigc_cli.devices import Device
-from aigc_cli.distributed import as_first_has, ranks, summed
-from aigc_cli.errors import CheckpointError, TrainingError
+from aigc_cli.distributed import as_first_has, ranks
+from aigc_cli.divergence import Losses
+from aigc_cli.errors import CheckpointError
 from aigc_cli.gradients import GradientSum
 from aigc_cli.interfaces import Batch, Logs, Model, Phase, nothing
-from aigc_cli.profiling.spans import BACKWARD, EXCHANGE, FORWARD, OPTIMIZER, Span, unmeasured
+from aigc_cli.optimizers import load_state, make_capturable, portable_state, set_rate
+from aigc_cli.profiling.spans import BACKWARD, EXCHANGE, FORWARD, GRADIENT, OPTIMIZER, UNMEASURED, Span, unmeasured
 from aigc_cli.randomness import mix, seed_default_generators
-
-SMALLEST_SCALE = 2.0**-10  # a loss scale below this: fp16 overflows in the forward pass, where scaling cannot help
-
-
-class Diverged(TrainingError):  # noqa: N818 (it names what happened)
-    """Report the phase and step whose loss first was not a finite number."""
-
-    def __init__(self, phase: str, step: int) -> None:
-        super().__init__(f"phase '{phase}': the loss stopped being a finite number at step {step}.")
-        self.phase, self.step = phase, step
 
 
 class Trainer:
@@ -54,6 +48,7 @@ class Trainer:
         clip: float | None,
         ema: float,
         channels_last: bool,
+        cuda_graph: Wanted,
     ) -> None:
         if channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  (torch's stubs forget it)
@@ -66,7 +61,12 @@ class Trainer:
         self.rates = {name: [group["lr"] for group in o.param_groups] for name, o in self.optimizers.items()}
         scaling = device.precision == "fp16"
         self.scalers = {name: GradScaler(device.torch.type, enabled=scaling) for name in self.optimizers}
-        self.average = WeightAverage(model, ema) if ema else None
+        self.losses = Losses(self.scalers)
+        self.pieces = Pieces(graphs_for(cuda_graph, device), required=cuda_graph is True)
+        if self.pieces.fixed:
+            for optimizer in self.optimizers.values():
+                make_capturable(optimizer)
+        self.average = WeightAverage(model, ema, fixed=device.torch if self.pieces.fixed else None) if ema else None
         self.averaged = {p for name in model.generative for p in getattr(model, name).parameters()}
         self.advancing = [module for module in model.modules() if isinstance(module, Advances)]
         self.ranks = ranks()
@@ -75,18 +75,18 @@ class Trainer:
         self.sums = {phase.name: GradientSum(phase.params) for phase in together}
         self.steps = 0
         self.span: Span = unmeasured  # a profile puts its own in here
-        self.unchecked: list[tuple[Phase, int, Tensor]] = []  # losses that nobody has read yet: on the device
 
     def step(self, batch: Batch) -> Logs:
         """Run the phases that are due. Nothing in here waits for the device."""
         self._set_rates()
-        batches = _split(batch, self.accumulate)
         if self.steps == 0:
-            self._begin(batches[0])
+            self._begin(_split(batch, self.accumulate)[0])
         logs: Logs = {}
-        for order, phase in enumerate(self.phases):
-            if (self.steps + 1) % phase.every == 0:
-                logs |= {f"{phase.name}/{key}": value for key, value in self._update(order, phase, batches).items()}
+        with self.pieces.step(batch) as given:
+            batches = _split(given, self.accumulate)
+            for order, phase in enumerate(self.phases):
+                if (self.steps + 1) % phase.every == 0:
+                    logs |= {f"{phase.name}/{key}": value for key, value in self._update(order, phase, batches).items()}
         self.steps += 1
         return logs
 
@@ -98,43 +98,62 @@ class Trainer:
         as_first_has([*self.model.parameters(), *self.model.buffers()])
 
     def _update(self, order: int, phase: Phase, batches: list[Batch]) -> Logs:
-        name = phase.optimizer or phase.name
-        optimizer, scaler = self.optimizers[name], self.scalers[name]
-        optimizer.zero_grad(set_to_none=True)
+        """Run the pieces of a phase: what is not in them, seeds and rates, is set before each."""
         for module in self.advancing:
             module.advance()
         logs: list[Logs] = []
         for number, batch in enumerate(batches, self.ranks.rank * self.accumulate):
-            self._seed(order, number)
-            with self.span(FORWARD), self.device.autocast():
-                loss, part = phase.loss(batch)
-            logs.append({**part, "loss": loss.detach()})
-            if self.sums and batch is batches[-1]:
+            seed_default_generators(self.device.torch, mix(self.seed, self.steps, order, number))
+            if self.sums and batch is batches[-1] and not self.pieces.fixed:
                 self.sums[phase.name].arm()
-            # Confined to the phase: other phases' parameters receive no gradient and cost none.
-            with self.span(BACKWARD):
-                scaler.scale(loss / self.parts).backward(inputs=list(phase.params))
+            learn = partial(self._learn, phase, batch, first=batch is batches[0])
+            with self._span(GRADIENT, of_piece=True):
+                logs.append(self.pieces.run((phase.name, number), learn))
         if self.sums:
             with self.span(EXCHANGE):
                 self.sums[phase.name].finish()
-        means = {key: torch.stack([part[key] for part in logs]).mean(0) for key in logs[0]} if logs[1:] else logs[0]
+        averaging = self.average if not self.averaged.isdisjoint(phase.params) else None
+        if averaging:
+            averaging.advance()
+        seed_default_generators(self.device.torch, mix(self.seed, self.steps, order, self.parts))  # as all ranks do
+        descend = partial(self._descend, phase, logs, batches[-1], averaging)
         with self.span(OPTIMIZER):
-            applied = self._descend(optimizer, scaler, phase, means)
-            if self.average and not self.averaged.isdisjoint(phase.params):
-                self.average.update(applied)
-        self.unchecked.append((phase, self.steps + 1, means["loss"]))
-        # Reading `applied` waits for the device: only in fp16, and only for a phase with something to do afterwards.
-        if phase.after is not nothing and (applied is None or bool(applied)):
-            self._seed(order, self.parts)  # the same on all ranks
-            with torch.no_grad():
-                phase.after(batches[-1])
+            means = self.pieces.report((phase.name, "descent"), descend)
+        self.losses.note(phase, self.steps + 1, means["loss"])
         return means
 
-    def _seed(self, order: int, number: int) -> None:
-        seed_default_generators(self.device.torch, mix(self.seed, self.steps, order, number))
+    def _span(self, name: str, *, of_piece: bool) -> AbstractContextManager[object]:
+        """Measure a whole piece where it is replayed, since nothing within can be; else what it consists of."""
+        return self.span(name) if of_piece == self.pieces.fixed else UNMEASURED
 
-    def _descend(self, optimizer: Optimizer, scaler: GradScaler, phase: Phase, logs: Logs) -> Tensor | None:
+    def _learn(self, phase: Phase, batch: Batch, *, first: bool) -> Logs:
+        """Add a micro-batch's gradient."""
+        name = phase.optimizer or phase.name
+        if first:  # what the ranks exchange between two replays must stay where it is
+            self.optimizers[name].zero_grad(set_to_none=not (self.sums and self.pieces.fixed))
+        with self._span(FORWARD, of_piece=False), self.device.autocast():
+            loss, logs = phase.loss(batch)
+        # Confined to the phase: other phases' parameters receive no gradient and cost none.
+        with self._span(BACKWARD, of_piece=False):
+            self.scalers[name].scale(loss / self.parts).backward(inputs=list(phase.params))
+        return {key: value.detach() for key, value in {**logs, "loss": loss}.items()}
+
+    def _descend(self, phase: Phase, logs: list[Logs], batch: Batch, averaging: WeightAverage | None) -> Logs:
+        """Move the parameters by the gradients that were gathered, and what follows them; return the logs' means."""
+        means = {key: torch.stack([part[key] for part in logs]).mean(0) for key in logs[0]} if logs[1:] else logs[0]
+        applied = self._apply(phase, means)
+        if averaging:
+            averaging.update(applied)
+        # Reading `applied` waits for the device: only in fp16, and only for a phase with something to do afterwards.
+        if phase.after is not nothing and (applied is None or bool(applied)):
+            with torch.no_grad():
+                phase.after(batch)
+        return means
+
+    def _apply(self, phase: Phase, logs: Logs) -> Tensor | None:
         """Clip and step; return whether the update was applied (0-d bool), or None where nothing can skip it."""
+        name = phase.optimizer or phase.name
+        optimizer, scaler = self.optimizers[name], self.scalers[name]
         applied = None
         if self.clip is not None or scaler.is_enabled():
             scaler.unscale_(optimizer)
@@ -147,31 +166,19 @@ class Trainer:
         scaler.update()
         return applied
 
-    def check(self, *, alone: bool = False) -> None:
-        """Raise Diverged if a loss was not finite, of any rank; waits for the device: call it at the log interval only.
-
-        alone: look at this rank's losses, and leave them to the next check of all ranks.
-        """
-        if not self.unchecked:
-            return
-        bad = (~torch.stack([loss for *_, loss in self.unchecked]).isfinite()).float()
-        for (phase, step, _), count in zip(self.unchecked, (bad if alone else summed(bad)).tolist(), strict=True):
-            scaler = self.scalers[phase.optimizer or phase.name]
-            # Loss scaling skipped such an update and adapts, unless there is nothing left to adapt.
-            if count and not (scaler.is_enabled() and scaler.get_scale() > SMALLEST_SCALE):
-                raise Diverged(phase.name, step)
-        if not alone:
-            self.unchecked = []
-
     def _set_rates(self) -> None:
         factor = self.schedule(self.steps)
         for name, optimizer in self.optimizers.items():
             for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
-                group["lr"] = rate * factor
+                set_rate(group, rate * factor)
 
     def learning_rate(self) -> float:
         """Return the rate of the first phase's last step."""
-        return next(iter(self.optimizers.values())).param_groups[0]["lr"]
+        return next(iter(self._last_rates().values()))[0]
+
+    def _last_rates(self) -> dict[str, list[float]]:
+        factor = self.schedule(self.steps - 1) if self.steps else 1.0
+        return {name: [rate * factor for rate in rates] for name, rates in self.rates.items()}
 
     @contextmanager
     def sampling(self) -> Iterator[Model]:
@@ -191,11 +198,12 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain values only: what torch.load(weights_only=True) reads back."""
+        rates = self._last_rates()
         return {
             "steps": self.steps,
             "model": self.model.state_dict(),
             "parameters": {name: _described(params) for name, params in self.parameters.items()},
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "optimizers": {name: portable_state(o, rates[name]) for name, o in self.optimizers.items()},
             "scalers": {name: scaler.state_dict() for name, scaler in self.scalers.items()},
             "average": self.average.state_dict() if self.average else None,
         }
@@ -209,11 +217,12 @@ class Trainer:
             raise CheckpointError("trainer.pt: trainer.ema was switched since. Type restart=true to start afresh.")
         self.model.load_state_dict(state["model"])
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            load_state(optimizer, state["optimizers"][name])
             self.scalers[name].load_state_dict(state["scalers"][name])
         if self.average:
             self.average.load_state_dict(state["average"])
         self.steps = state["steps"]
+        self.pieces.forget()
 
 
 def _owned(model: nn.Module, phases: Sequence[Phase]) -> dict[str, dict[str, nn.Parameter]]:

@@ -67,7 +67,7 @@ def ours(source: Pictures, options: Namespace) -> Callable[[], float]:
         start = time.perf_counter()
         for _ in range(options.steps):
             trainer.step(data.batch(trainer.steps))
-        trainer.check()  # what a log interval costs, each round
+        trainer.losses.check()  # what a log interval costs, each round
         return options.steps * options.batch / (time.perf_counter() - start)
 
     return measure

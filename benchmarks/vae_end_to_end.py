@@ -80,7 +80,7 @@ def ours(options: Namespace, scratch: Path) -> tuple[Trainer, Callable[[], float
         start = time.perf_counter()
         for _ in range(options.steps):
             trainer.step(data.batch(trainer.steps))
-        trainer.check()  # what a log interval costs, each round
+        trainer.losses.check()  # what a log interval costs, each round
         return options.steps * options.batch / (time.perf_counter() - start)
 
     return trainer, measure

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from aigc_cli.composing.compose import compose
 from aigc_cli.config import bind
 from aigc_cli.devices import Device
 from aigc_cli.interfaces import Batch, DataSpec
+from aigc_cli.profiling.arithmetic import Products
 from aigc_cli.trainer import Trainer
 
 
@@ -33,13 +33,13 @@ def trainer_for(overrides: Sequence[str], spec: DataSpec, device: Device) -> Tra
 def random_batch(spec: DataSpec, size: int, device: torch.device) -> Batch:
     """Return a batch of noise: what the values are does not change the time that a step takes."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randint(spec.levels, (size, *spec.shape), generator=generator, dtype=torch.uint8).to(device)
+    lowest, shape = spec.lowest, (size, *spec.shape)
+    x = torch.randint(lowest, lowest + spec.levels, shape, generator=generator, dtype=spec.dtype).to(device)
     return Batch(x, None, torch.zeros((), dtype=torch.int64, device=device))
 
 
 def flops_of(work: Any) -> int:
     """Count the multiplications and additions of matrix products and convolutions in a call."""
-    counter = FlopCounterMode(display=False)
-    with counter:
+    with Products() as products:
         work()
-    return counter.get_total_flops()
+    return products.flops

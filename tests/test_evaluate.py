@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from aigc_cli.cli import main
 from aigc_cli.composing.compose import compose
 from aigc_cli.data.pack import open_data
-from aigc_cli.evaluating import classifier
+from aigc_cli.evaluating import classifier, evaluation, features
 from aigc_cli.evaluating.measures import GROUPS, MEASURES, OF_TEXT
 from aigc_cli.runs import read_metrics
 
@@ -35,7 +36,7 @@ def here(place, monkeypatch) -> Path:
     """Work where the runs of this file lie; the classifier learns for a moment only."""
     monkeypatch.chdir(place)
     monkeypatch.setenv("AIGC_CACHE", str(place / "cache"))
-    monkeypatch.setattr(classifier, "FEWEST_STEPS", 40)
+    monkeypatch.setattr(classifier, "OF_PICTURES", replace(classifier.OF_PICTURES, fewest_steps=40))
     monkeypatch.setattr(classifier, "EPOCHS", 1)
     return place
 
@@ -166,6 +167,33 @@ def test_data_without_labels_are_compared_by_pixels(runs):
     assert not {"inception_score", "class_entropy"} & set(found)
 
 
+def test_where_few_are_held_out_the_defaults_are_what_still_says_something(runs, capsys):
+    assert main(["evaluate", runs["photos"], "n=20", "output=fewer"]) == 0
+    assert set(figures("fewer")) == {"sliced_wasserstein", "memorisation"}
+    said = capsys.readouterr().err
+    assert "frechet, kernel, precision_recall and density_coverage need 10, and are not measured. Type split" in said
+    assert main(["evaluate", runs["vae"], "n=3", "draws=2", "output=three"]) == 0
+    assert {"sliced_wasserstein", "elbo", "class_entropy"} <= set(figures("three"))
+    said = capsys.readouterr().err
+    assert "n is 3: frechet, kernel, precision_recall and density_coverage need 10; inception_score needs 20" in said
+    assert "Type n=20 or more." in said
+
+
+def test_pixels_train_no_classifier_unless_labels_are_asked_for(runs, monkeypatch, capsys):
+    def never(*given):
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(evaluation, "open_features", lambda name, *rest: never() if name == "classifier" else
+                        features.open_features(name, *rest))  # fmt: skip
+    assert main(["evaluate", runs["gan"], "n=20", "features=pixels", "output=looked"]) == 0
+    assert "frechet" in figures("looked")
+    assert "agreement" not in figures("looked")
+    said = capsys.readouterr().err
+    assert "aigc: inception_score and labels are not measured: a classifier would have to learn" in said
+    with pytest.raises(AssertionError, match="trained"):
+        main(["evaluate", runs["gan"], "n=20", "features=pixels", "metrics=[frechet,labels]"])
+
+
 def test_during_training_the_figures_are_logged_and_the_best_is_kept(place):
     words = [*TRAIN, *VAE, "name=watched", "steps=12", "evaluate_every=2", "evaluation.n=20", "checkpoint.keep=1",
              "evaluation.metrics=[sliced_wasserstein]", "evaluation.best=sliced_wasserstein"]  # fmt: skip
@@ -214,13 +242,16 @@ def test_a_sweep_may_sort_by_the_frechet_distance(place, capsys):
         (["ckpt=RUN", "features=pixel"], "pixels or null. Did you mean 'pixels'?"),
         (["ckpt=RUN", "metrics=[likelihood]"], "metrics: likelihood needs a model that bounds it"),
         (["ckpt=VAE", "metrics=[likelihood]", "precision=bf16"], "precision: no samples are drawn for these figures"),
-        (["ckpt=RUN", "n=3"], "n: given 3, but frechet needs 10"),
-        (["samples=photos", "data=glyphs", *DATA, "n=3"], "samples: 3 are read, but frechet needs 10. Add some"),
+        (["ckpt=RUN", "n=3", "metrics=[kernel]"], "n: given 3, but kernel needs 10"),
+        (
+            ["samples=photos", "data=glyphs", *DATA, "n=3", "metrics=[frechet]"],
+            "samples: 3 are read, but frechet needs 10. Add some",
+        ),
         (["ckpt=RUN", "weights=x"], "weights: only of features=inception"),
         (["ckpt=RUN", "features=inception", "weights=nowhere.pth"], "weights: 'nowhere.pth' cannot be used"),
         (["ckpt=PHOTOS", "metrics=[labels]"], "metrics: labels needs labels"),
         (["ckpt=PHOTOS", "features=classifier"], "features: the classifier needs labels"),
-        (["ckpt=PHOTOS"], "split: test has "),
+        (["ckpt=PHOTOS", "metrics=[frechet]"], "split: test has "),
     ],
 )
 def test_every_mistake_has_its_answer(runs, capsys, words, said):

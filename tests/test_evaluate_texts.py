@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
 
 from aigc_cli.cli import main
 from aigc_cli.evaluating import given_text
 from aigc_cli.texts.given import read_passages
-from aigc_cli.texts.pages import PAGES, Passage
+from aigc_cli.texts.pages import PAGES, Passage, as_txt
 
 PLAY = "".join(f"KATE:\nLine {number} of many, and no other.\n" for number in range(100))
 HELD_OUT = [("a dog runs", "ein Hund rennt"), ("two dogs sleep here", "zwei Hunde schlafen hier"),
@@ -91,6 +93,30 @@ def test_what_is_written_is_read_as_it_was():
     for ending, passages in (("txt", pieces[:2]), ("jsonl", pieces)):
         Path(f"few.{ending}").write_text(PAGES[ending](passages, ""))
         assert read_passages(Path(f"few.{ending}"), running=False) == passages
+
+
+LINES = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\ufeff")), min_size=1, max_size=4)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=LINES, running=st.booleans())
+@example(texts=["a\nb"], running=False)
+@example(texts=["a", "b"], running=True)
+@example(texts=["a\n", ""], running=False)
+def test_what_sample_writes_as_txt_is_read_as_as_many_texts(texts, running):
+    """A file of nothing but blanks is refused as empty; all others come back."""
+    assume("".join(texts).strip())
+    Path("few.txt").write_bytes(as_txt([Passage(text) for text in texts], "", running=running).encode())
+    assert [passage.text for passage in read_passages(Path("few.txt"), running=running)] == texts
+
+
+def test_several_samples_of_running_text_without_line_ends_are_several(capsys):
+    Path("words.txt").write_text("one two three four " * 60)
+    data = ["data=text_file", "data.root=words.txt", "data.length=8", "data.cache=cache"]
+    small = ["model=gru", "model.network.width=4", "model.network.depth=1", "steps=1", "batch_size=2"]
+    assert main(["train", *data, *small, "name=words", "preview.every=0", "preview.tensorboard=false"]) == 0
+    assert main(["sample", "ckpt=outputs/words", "n=3", "length=20", "output=three.txt"]) == 0
+    assert [len(each.text) for each in read_passages(Path("three.txt"), running=True)] == [20, 20, 20]
 
 
 @pytest.mark.parametrize(("content", "words", "said"), [

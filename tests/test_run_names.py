@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aigc_cli.errors import ConfigError
 from aigc_cli.runs import run_directory
-from aigc_cli.runs.names import SLUG_LENGTH
+from aigc_cli.runs.names import SLUG_LENGTH, whole_words
 from tests.toy_commands import composed
 
 
@@ -62,6 +62,24 @@ def test_long_names_are_cut_and_hashed_and_stay_different():
     names = {run_directory(composed(*many, f"seed={seed}"), "o").name for seed in range(1, 20)}
     assert len(names) == 19
     assert all(len(name) <= len("gan-glyphs-") + SLUG_LENGTH + 7 for name in names)
+
+
+def test_names_are_cut_between_settings_and_between_words():
+    many = ["batch_size=12345678", "trainer.ema=0.123456", "model.z_dim=1234567", "model.width=7654321", "seed=5"]
+    parts = ["batch_size_12345678", "width_7654321", "z_dim_1234567", "seed_5", "ema_0.123456"]
+    name = run_directory(composed(*many), "o").name.removeprefix("gan-glyphs-")
+    assert len("-".join(parts)) > SLUG_LENGTH
+    assert name.rpartition("-")[0].split("-") == parts[:4]
+    one = run_directory(composed("data.root=/x/faces_of_many_persons_1994"), "o").name
+    assert re.fullmatch(r"gan-glyphs-root_faces_of_many-[0-9a-f]{4}", one)
+
+
+@pytest.mark.parametrize(("text", "most", "said"), [
+    ("one_two", 7, "one_two"), ("one_two_three", 7, "one_two"), ("one_two_three", 8, "one_two"),
+    ("one_two_three", 6, "one"), ("-one_two", 5, "-one"), ("unbroken", 4, "unbr"), ("a-._b", 4, "a"),
+])  # fmt: skip
+def test_words_stay_whole(text, most, said):
+    assert whole_words(text, most) == said
 
 
 @settings(deadline=None)  # the machine may be busy

@@ -230,8 +230,9 @@ def test_data_check_draws_a_sheet_of_waves_and_spectrograms(place, capsys, view)
     assert main(["data", "check", "data=audio_folder", "data.root=sounds", "data.cache=cache", *short, "n=2"]) == 0
     assert "checked:  every file is what its checksum says" in capsys.readouterr().out
     sheet = np.asarray(Image.open(place / "looks" / "audio_folder-sounds.png"))
-    assert sheet.shape == (98, 2 * 160 + 2, 3)  # two tiles, a gap between: a wave of 32 rows above 64 bands
-    heat = [sheet[34:, left : left + 160].astype(int).sum((1, 2)) for left in (0, 162)]
+    # Two tiles, a gap between: a label of 16 rows above a wave of 32 above 64 bands.
+    assert sheet.shape == (114, 2 * 160 + 2, 3)
+    heat = [sheet[50:, left : left + 160].astype(int).sum((1, 2)) for left in (0, 162)]
     loudest = [int(rows.argmax()) for rows in heat]  # 880 Hz lies above 220 Hz; classes take turns: high, low
     assert loudest[0] < loudest[1]
 
@@ -343,6 +344,33 @@ def test_sheets_show_waves_and_spectrograms():
     assert drawn.dtype == np.uint8
     inked = (drawn[:, :, :32] == np.array([94, 201, 160])[None, :, None, None]).all(1).sum((1, 2))
     assert inked[0] > 3 * inked[1]  # the louder one is taller
+
+
+def test_a_sheet_says_what_was_asked_for_above_each_sound():
+    stored = WAVES.decode(torch.from_numpy(np.stack([sine(440, 0.128)[None]] * 4)))
+    plain = tiles(stored, WAVES)
+    named = tiles(stored, WAVES, ["three", "four", "three", "a very long name of a class " * 9])
+    assert named.shape == (4, 3, 114, 160)
+    assert np.array_equal(named[:, :, 16:], plain)
+    captions = named[:, :, :16]
+    assert np.array_equal(captions[0], captions[2])
+    assert not np.array_equal(captions[0], captions[1])
+    written = (captions.max(1) > 120).any(1)  # columns with ink
+    assert written.any(1).all()
+    assert not written[:, :4].any()
+    assert not written[:, 156:].any()
+
+
+def test_sheets_of_labelled_sounds_are_captioned(place):
+    small = ["data=tones", "data.count=48", "data.seconds=0.512", "data.cache=cache"]
+    assert main(["data", "check", *small, "n=12"]) == 0
+    wave = ["model=wavegan", "model.conditional=true", "model.generator.width=2", "model.critic.width=2"]
+    assert main(["train", *small, *wave, "steps=1", "batch_size=4", "preview.n=12", "name=named"]) == 0
+    assert main(["sample", "ckpt=outputs/named", "n=12", "output=asked"]) == 0
+    for sheet in ("outputs/data/tones.png", "outputs/named/samples/step-00000001.png", "asked/sheet.png"):
+        with Image.open(place / sheet) as page:
+            columns = (page.width + 2) // 162
+            assert page.height == -(-12 // columns) * (114 + 2) - 2, sheet
 
 
 def test_sounds_are_written_as_they_are(place):
@@ -465,10 +493,14 @@ def test_no_pitch_is_measured_at_rates_that_do_not_hold_it(place, capsys):
     wanted = "metrics: pitch of these notes needs 1,047 Hz or more, and these sounds have 1,046. Leave it out, or train"
     assert wanted in capsys.readouterr().err
     assert not (place / "made-1046-evaluation").exists()
-    assert main(slow) == 2
-    said = capsys.readouterr().err.splitlines()
+    assert main(slow) == 0
+    told = capsys.readouterr()
+    said = told.err.splitlines()
     assert said[0].startswith("aigc: pitch is not measured: pitch of these notes needs 1,047 Hz")
-    assert "inception_score needs 20" in said[1]  # of the measures that are left
+    assert said[1].startswith("aigc: inception_score and labels are not measured: a classifier")
+    assert "features pixels of spectrograms" in " ".join(told.out.split())
+    assert "distance of the spectrograms" in told.out
+    assert "grey" not in told.out
     assert main([*tuned_samples(place, 1_047), "metrics=[pitch]"]) == 0
     assert json.loads((place / "made-1047-evaluation" / "evaluation.json").read_text())["figures"]["pitch_error"] < 4
 

@@ -32,7 +32,8 @@ from aigc_cli.data.shards import Shards
 from aigc_cli.data.source import Rejected
 from aigc_cli.data.sums import Sums
 from aigc_cli.data.tensor_data import TensorData
-from aigc_cli.data.text_reading import at_blanks, blocks, lines
+from aigc_cli.data.text_file import TextFile
+from aigc_cli.data.text_reading import at_blanks, blocks, ignore, lines
 from aigc_cli.errors import ConfigError, DataError
 from aigc_cli.evaluating import given_text
 from aigc_cli.evaluating.given_text import novelty
@@ -306,6 +307,16 @@ def test_room_on_the_disk_is_looked_for_before_text_is_written(tmp_path, monkeyp
         with pytest.raises(DataError, match=r"^data\.cache: .* MB left, and .* needed\. Type data\.cache="):
             opened(name, tmp_path / "full", **settings)
         assert all(entry.name.startswith(".lock-") for entry in (tmp_path / "full" / "cache").iterdir())
+
+
+@pytest.mark.parametrize("parts", ["ab cd " * 30_000, "und die Größe " * 9_000, "ж" * 150 + " "], ids=len)
+@pytest.mark.parametrize("kind", KINDS)
+def test_text_that_goes_on_unlike_it_begins_is_expected_all_the_same(tmp_path, kind, parts):
+    text = parts * (150_000 // len(parts) + 1) + "漢字 の " * 60_000 + "plain words and others " * 12_000
+    root = written(tmp_path / "t.txt", text)
+    stream = TextFile(root=str(root), length=64, vocabulary=kind, vocabulary_size=300, encoding="utf-8")
+    windows = sum(len(part.rows["samples"]) for part in stream.parts(ignore))
+    assert stream.expected() == pytest.approx(windows, rel=0.1)
 
 
 MEASURED = """
@@ -677,6 +688,16 @@ def test_a_folder_of_training_and_held_out_pairs(tmp_path, ending):
     other = written(tmp_path / "other.tsv", table([("old", "alt")]))
     for test in (other, "../other.tsv"):
         assert pieces(opened("pairs", tmp_path, root=tmp_path / "d", test=test, vocabulary="bytes"), "test") == ["alt"]
+
+
+def test_further_columns_of_pairs_are_counted_and_told(tmp_path, capsys):
+    text = "a\tb\tby someone\nc\td\t\ne\tf\n" + "".join(f"s {n}\tt {n}\tby me\t7\n" for n in range(30))
+    pack = opened("pairs", tmp_path, root=written(tmp_path / "p.tsv", text), vocabulary="characters")
+    assert sum(pack.counts.values()) == 33
+    note = "aigc: 31 lines have more than a source, a tab and its target: what follows is not read.\n"
+    assert capsys.readouterr().err == note
+    opened("pairs", tmp_path, root=written(tmp_path / "q.tsv", text.replace("\tby me\t7", "")))
+    assert capsys.readouterr().err.startswith("aigc: 1 line has more than a source")
 
 
 def test_faulty_pairs_are_listed_with_their_lines(tmp_path):

@@ -48,7 +48,8 @@ def test_a_sweep_of_text_sorts_by_how_well_text_is_foreseen_and_shows_what_is_wr
     assert [float(row[2]) for row in ranked] == pytest.approx(figures, rel=1e-3)
     for job in jobs:
         text = Path(job["run"], job["grid"]).read_text()
-        assert f'<pre class="made">{html.escape(text)}</pre>' in page
+        assert re.search(rf'<pre class="made" [^>]*>{re.escape(html.escape(text))}</pre>', page)
+        assert (Path("by_default/sweeps/any") / re.findall(r'<dd><a href="([^"]*\.txt)">', page)[0]).resolve().exists()
     assert not swept("by_default", "model=lstm,gru", *SUMS)[1].count("no samples")
     assert capsys.readouterr().out.count("is finished: 2 steps") == 2
 
@@ -126,10 +127,26 @@ def test_costs_are_what_to_look_for_the_smallest_of():
 def test_texts_on_a_page_are_no_markup_and_not_endless(tmp_path):
     (tmp_path / "step.txt").write_text("<script>&" + "x" * 10_000)
     shown = made(Result([], str(tmp_path), "finished", grid="step.txt"), "a run")
-    assert shown.startswith('<pre class="made">&lt;script&gt;&amp;xxx')
+    assert shown.startswith('<pre class="made" tabindex="0" aria-label="samples of a run">&lt;script&gt;&amp;xxx')
     assert shown.endswith("x ...</pre>")
-    assert len(shown) < 3000
+    assert len(shown) < 2000
+    (tmp_path / "step.txt").write_text("many words\n" * 1000)
+    assert made(Result([], str(tmp_path), "finished", grid="step.txt"), "a run").endswith("many words ...</pre>")
     assert "no samples" in made(Result([], str(tmp_path), "finished", grid="gone.txt"), "a run")
+
+
+def test_a_recipe_for_what_is_to_be_trained_is_named_once(capsys):
+    assert main(["show", "model=transformer", "data=sums"]) == 0
+    known = "known to work: recipe=sums_transformer: A small transformer learns to add"
+    assert f"# {known}" in capsys.readouterr().out
+    words = ["train", "model=transformer", *SUMS, "model.network.heads=2", "name=hinted"]
+    assert main(words) == 0
+    assert f"aigc: {known}" in capsys.readouterr().err
+    assert main(words) == 0
+    assert main(["train", "recipe=sums_transformer", *SUMS, "model.network.heads=2", "name=chosen"]) == 0
+    assert main(["train", "model=gru", *SUMS, "name=without"]) == 0
+    assert main(["train", "-m", *words[1:-1], "seed=1,2", "output=many"]) == 0
+    assert "known to work" not in capsys.readouterr().err
 
 
 # What to type next, and how walks are asked for -----------------------------------------------------------------------

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import math
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import torch
 
 from aigc_cli.cli import main
 from aigc_cli.composing.compose import compose
+from aigc_cli.data.pack import open_data
 from aigc_cli.interfaces import DataSpec, Text
+from aigc_cli.runs import read_config
 from aigc_cli.texts.pages import Passage, as_html, as_jsonl, as_txt
 from aigc_cli.texts.reading import Teller, safe, texts_of
 
@@ -170,7 +173,8 @@ REFUSED = {
     "sums interpolate=true": "interpolate: model 'transformer' has no latents to walk between.",
     "sums manifold=true": "they are for models of pictures",
     "sums guidance=2": "guidance: model 'transformer' has no use for it",
-    "sums label=1": "label: this model was trained without labels.",
+    "sums label=1": "label: this model was trained without labels. Leave label out, or train one of data that have "
+    "them, such as data=reviews with model.conditional=true.",
     "answering source=abq": "source: the model knows no 'q'",
     f"answering source={'ab' * 40}": "source: given 80 symbols",
     "answering source=ab prompt=a length=0": "length:",
@@ -233,6 +237,37 @@ def test_figures_of_sums(sums):
     assert 0 <= figures["correct"] <= 1 <= figures["novelty"] + 1
 
 
+def test_figures_say_of_how_much_they_are(sums, running, answering, monkeypatch, capsys):
+    monkeypatch.setattr("aigc_cli.evaluating.defaults.WRITTEN", 30)
+    told = {}
+    for name, words in {"all": [], "some": ["n=7"]}.items():
+        assert run("evaluate", f"ckpt={sums}", *words, f"output={name}") == 0
+        told[name] = json.loads(Path(name, "evaluation.json").read_text())
+    said = " ".join(capsys.readouterr().out.split())
+    held_out = open_data(read_config(Path(sums))["config"]["data"]).counts["test"]
+    assert f"30 samples and all {held_out:,} held-out texts (test split)" in said
+    assert f"7 samples and 7 of {held_out:,} held-out texts (test split)" in said
+    assert [each["n"] for each in told.values()] == [30, 7]
+    assert [each["measured_on"]["novelty"] for each in told.values()] == ["30 samples", "7 samples"]
+    symbols = [int(each["measured_on"]["perplexity"].removesuffix(" symbols").replace(",", ""))
+               for each in told.values()]  # fmt: skip
+    assert 7 * 4 <= symbols[1] < symbols[0] <= 13 * held_out
+    assert f"│ {symbols[1]} symbols" in said
+    assert run("evaluate", f"ckpt={running}", "n=2", "output=windows") == 0
+    assert re.search(r": 2 of \d+ held-out windows of 32 symbols \(test split\)", capsys.readouterr().out)
+    assert run("evaluate", f"ckpt={answering}", "output=both") == 0
+    assert json.loads(Path("both/evaluation.json").read_text())["measured_on"]["bleu"].endswith(" pairs")
+
+
+def test_only_figures_of_a_vae_are_called_bounds(sums, capsys):
+    assert run("evaluate", f"ckpt={sums}", "n=7", "metrics=[perplexity]", "output=exact") == 0
+    assert "VAE" not in capsys.readouterr().out
+    data = ["data=sums", "data.count=300", "model=text_vae", "model.latent=2", "model.encoder.width=8"]
+    assert run("train", *data, "model.decoder.width=8", "steps=1", "batch_size=8", "name=vae", "preview.every=0") == 0
+    assert run("evaluate", "ckpt=outputs/vae", "n=7", "metrics=[perplexity]", "output=bound") == 0
+    assert "at most: a VAE bounds them" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
 def test_figures_of_running_text_are_of_a_symbol(running):
     assert run("evaluate", f"ckpt={running}", "output=of_running") == 0
     figures = json.loads(Path("of_running/evaluation.json").read_text())["figures"]
@@ -275,6 +310,8 @@ def test_lines_of_a_file_are_translated(answering, capsys):
         assert run("translate", f"ckpt={answering}", f"samples={name}", "output=not.txt") == 2
         assert said in capsys.readouterr().err
         assert not Path("not.txt").exists()
+    assert run("translate", f"ckpt={answering}", "samples=line.txt", "output=not.txt") == 2
+    assert "samples: no file or folder 'line.txt'. Did you mean 'lines.txt'?" in capsys.readouterr().err
 
 
 # Pages and the terminal ----------------------------------------------------------------------------------------------

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from aigc_cli.devices import Device
+from aigc_cli.divergence import Diverged
 from aigc_cli.errors import CheckpointError
 from aigc_cli.interfaces import Batch, DataSpec, Model, Phase
 from aigc_cli.optimizers import adam, sgd
-from aigc_cli.trainer import Diverged, Trainer
+from aigc_cli.trainer import Trainer
 
 SPEC = DataSpec("image", (1, 2, 2))
 
@@ -53,7 +54,15 @@ def make(model=Duel, *, precision="fp32", build=None, schedule=lambda step: 1.0,
     torch.manual_seed(0)
     model = model() if callable(model) and not isinstance(model, Model) else model
     build = build or partial(adam, lr=0.01, betas=[0.5, 0.9], eps=1e-8, weight_decay=0.0)
-    chosen = {"seed": 0, "accumulate": 1, "clip": None, "ema": 0.0, "channels_last": False, **settings}
+    chosen = {
+        "seed": 0,
+        "accumulate": 1,
+        "clip": None,
+        "ema": 0.0,
+        "channels_last": False,
+        "cuda_graph": False,
+        **settings,
+    }
     return Trainer(model, {"judge": build, "maker": build}, schedule, Device(torch.device("cpu"), precision), **chosen)
 
 
@@ -171,7 +180,7 @@ def test_divergence_names_phase_and_first_step():
     trainer = make(model)
     train(trainer, range(6))
     with pytest.raises(Diverged, match=r"phase 'judge'.*step 4"):
-        trainer.check()
+        trainer.losses.check()
 
 
 def test_fp16_skips_what_overflowed_with_its_average_and_after():
@@ -184,7 +193,7 @@ def test_fp16_skips_what_overflowed_with_its_average_and_after():
     assert torch.equal(weight, model.judge.weight)
     assert trainer.scalers["judge"].get_scale() == scale / 2
     assert 2 not in model.afters
-    trainer.check()  # the scale adapts: no divergence yet
+    trainer.losses.check()  # the scale adapts: no divergence yet
     trainer.step(batch(3))
     assert not torch.equal(weight, model.judge.weight)
     assert model.afters[-1] == 3

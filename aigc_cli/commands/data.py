@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from annotated_types import Ge, Le
 
+from aigc_cli.data import check_pipeline
 from aigc_cli.errors import DataError
 from aigc_cli.files import atomic_write
 from aigc_cli.runs.names import safe
 from aigc_cli.texts.describing import examples, lengths_said, vocabulary_said
-from aigc_cli.texts.pages import RULE
+from aigc_cli.texts.pages import Passage, as_txt
 from aigc_cli.wording import shown
 
 if TYPE_CHECKING:
@@ -34,11 +35,14 @@ def data(
     n: Annotated[int, Ge(1), Le(10_000)],
     seed: Annotated[int, Ge(0), Le(2**63 - 1)],
 ) -> None:
-    """Pack the data where that is still to be done, and say what they are."""
-    from aigc_cli.data.pack import advice, open_data
+    """Pack the data where that is still to be done, and say what they are.
 
-    began = time.perf_counter()
-    pack = open_data(data, anew=True)
+    `check` says it however many could not be used, and ends with an error where these are more than data.max_bad.
+    """
+    from aigc_cli.data.pack import advice, open_data, refuse_bad
+
+    began, allowed = time.perf_counter(), check_pipeline(data)["max_bad"]
+    pack = open_data({**data, "max_bad": 1.0} if action == "check" else data, anew=True)
     how = f"packed in {time.perf_counter() - began:.1f} seconds" if pack.fresh else "packed before"
     print(f"{pack.path} ({_megabytes(pack)}, {how})")
     print("\n".join(_description(pack)))
@@ -51,6 +55,7 @@ def data(
             print(f"  look:     {_write(pack, title.with_name(f'{title.name}.txt'), n, seed)}", flush=True)
         else:
             print(f"  look:     {_draw(pack, title.with_name(f'{title.name}.png'), n, seed)}", flush=True)
+        refuse_bad(pack, allowed)
 
 
 def _title(run: Composed, data: Mapping[str, Any]) -> str:
@@ -117,7 +122,9 @@ def _draw(pack: Pack, path: Path, n: int, seed: int) -> Path:
         columns = default_columns(min(n, len(order)), len(present))
         order = _in_turn(order, condition, len(present))
     picked = order[:n]
-    pictures = _sheet(pack, samples[picked]) if pack.about.get("sound") else samples[picked]
+    pictures = samples[picked]
+    if pack.about.get("sound"):
+        pictures = _sheet(pack, pictures, condition[picked] if condition is not None else None)
     if condition is not None and pack.about.get("source"):
         columns = default_columns(2 * len(picked))
         pictures = stacked([condition[picked], pictures], columns)
@@ -128,12 +135,13 @@ def _draw(pack: Pack, path: Path, n: int, seed: int) -> Path:
     return path
 
 
-def _sheet(pack: Pack, stored: np.ndarray) -> np.ndarray:
+def _sheet(pack: Pack, stored: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
     import torch
 
     from aigc_cli.pictures.rows import shown as drawn
 
-    return drawn(torch.from_numpy(np.array(stored)), pack.spec)
+    names = None if labels is None else [pack.about["classes"][label] for label in labels]
+    return drawn(torch.from_numpy(np.array(stored)), pack.spec, names)
 
 
 def _write(pack: Pack, path: Path, n: int, seed: int) -> Path:
@@ -145,10 +153,10 @@ def _write(pack: Pack, path: Path, n: int, seed: int) -> Path:
     texts = examples(pack, order[:n])
     for text in texts[:READ]:
         print(f"  example:  {shown(text[:LETTERS])}{' ...' if len(text) > LETTERS else ''}")
-    rule = RULE if any("\n" in text for text in texts) else "\n"
+    page = as_txt([Passage(text) for text in texts], "", running=pack.about["text"]["end"] is None)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(path, (rule.join(texts) + "\n").encode("utf-8", "replace"), durable=False)
+        atomic_write(path, page.encode("utf-8", "replace"), durable=False)
     except OSError as error:
         raise _not_written(path, error) from None
     return path

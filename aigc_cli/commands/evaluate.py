@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from aigc_cli.composing.compose import Composed
     from aigc_cli.data.pack import Pack
-    from aigc_cli.evaluating.evaluation import Wishes
+    from aigc_cli.evaluating.wishes import Wishes
 
 NEEDS = {
     "likelihood": "bounds it (a vae, ddpm)", "restoration": "reconstructs or transforms (autoencoders)",
@@ -41,7 +41,7 @@ def evaluate(
     metrics: Annotated[list[Group], Len(1)] | None,
     features: Look | None,
     weights: str | None,
-    n: Annotated[int, Ge(1), Le(1_000_000)],
+    n: Annotated[int, Ge(1), Le(1_000_000)] | None,
     split: Literal["test", "train"],
     draws: Annotated[int, Ge(1), Le(10_000)],
     seed: Annotated[int, Ge(0), Le(2**63 - 1)],
@@ -85,8 +85,9 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
     from aigc_cli.checkpoints.restoring import restore
     from aigc_cli.devices import choose, explaining_memory, warn_of_slow_bf16
     from aigc_cli.evaluating.choosing import evaluator_of
-    from aigc_cli.evaluating.evaluation import Figures
+    from aigc_cli.evaluating.defaults import samples_to_draw
     from aigc_cli.evaluating.report import tell, write_to_run
+    from aigc_cli.evaluating.wishes import Figures
     from aigc_cli.inference.choices import sampling_settings
     from aigc_cli.inference.held_out import data_of
     from aigc_cli.inference.opening import preset_of
@@ -107,12 +108,13 @@ def _of_checkpoint(config: Mapping[str, Any], typed: Mapping[str, Any]) -> None:
         evaluator = evaluator_of(pack, wishes, device).prepare()
         figures, n = Figures(), 0
         if set(evaluator.wishes.metrics) & set(OF_SAMPLES):
-            asked = torch.arange(config["n"]) % model.spec.classes if model.conditional else None
+            n = samples_to_draw(config["n"], model.spec)
+            asked = torch.arange(n) % model.spec.classes if model.conditional else None
             with chosen.autocast():
-                samples = _drawn(model, config, asked, device, settings)
-            figures, n = evaluator.of_samples(samples, asked), len(samples)
+                samples = _drawn(model, n, config, asked, device, settings)
+            figures = evaluator.of_samples(samples, asked)
         with chosen.autocast() if "translation" in evaluator.wishes.metrics else nullcontext():
-            figures.values |= evaluator.of_model(model)
+            figures.add(evaluator.of_model(model))
     folder, of_run = _home(checkpoint.path)
     drawing = {"precision": chosen.precision} if n or "translation" in evaluator.wishes.metrics else {}
     weights = checkpoint.path / "model.safetensors" if checkpoint.path.is_dir() else checkpoint.path
@@ -127,6 +129,7 @@ def _of_folder(config: Mapping[str, Any]) -> None:
 
     from aigc_cli.data.pack import open_data
     from aigc_cli.devices import choose, explaining_memory
+    from aigc_cli.evaluating.defaults import MOST
     from aigc_cli.evaluating.evaluation import Evaluator
     from aigc_cli.evaluating.report import tell
     from aigc_cli.inference.inputs import from_folder
@@ -139,7 +142,7 @@ def _of_folder(config: Mapping[str, Any]) -> None:
     if pack.spec.kind == "text":
         _of_texts(config, pack, folder, began)
         return
-    samples = torch.from_numpy(from_folder(folder, pack.spec, config["data"], config["n"]).x)
+    samples = torch.from_numpy(from_folder(folder, pack.spec, config["data"], config["n"] or MOST).x)
     device = choose(config["device"], "fp32").torch
     with explaining_memory(device, config["batch_size"]):
         evaluator = Evaluator(pack, _wishes({**config, "n": len(samples)}, pack, None), device).prepare()
@@ -160,7 +163,7 @@ def _of_texts(config: Mapping[str, Any], pack: Pack, path: Path, began: float) -
     figures = evaluator.of_given(passages)
     digest = hashlib.sha256(repr(passages).encode("utf-8", "surrogatepass")).hexdigest()
     about = {"samples": str(path), "of": digest}
-    tell(config, evaluator, figures, path.name, about, _beside(path), min(len(passages), config["n"]), began)
+    tell(config, evaluator, figures, path.name, about, _beside(path), min(len(passages), evaluator.wishes.n), began)
 
 
 def _beside(path: Path) -> Path:
@@ -170,13 +173,16 @@ def _beside(path: Path) -> Path:
 
 
 def _wishes(config: Mapping[str, Any], pack: Pack, model: Any) -> Wishes:
-    from aigc_cli.evaluating.applicable import applicable, features_for, too_slow_for_notes
-    from aigc_cli.evaluating.evaluation import Wishes
+    from aigc_cli.evaluating.applicable import applicable, features_for
+    from aigc_cli.evaluating.defaults import MOST, usual_metrics
+    from aigc_cli.evaluating.wishes import Wishes
 
-    allowed = applicable(pack, model)
-    chosen = tuple(config["metrics"]) if config["metrics"] is not None else allowed
-    if config["metrics"] is None and OF_SAMPLES[0] in allowed and (why := too_slow_for_notes(pack.spec)):
-        print(f"aigc: pitch is not measured: {why}.", file=sys.stderr)
+    allowed, n, split = applicable(pack, model), config["n"] or MOST, config["split"]
+    chosen, notes = usual_metrics(pack, model, features=config["features"], n=n, split=split)
+    if config["metrics"] is not None:
+        chosen, notes = tuple(config["metrics"]), []
+    for note in notes:
+        print(f"aigc: {note}", file=sys.stderr)
     for group, who in NEEDS.items():
         if group in chosen and group not in allowed:
             if model is None and pack.spec.text:
@@ -192,7 +198,7 @@ def _wishes(config: Mapping[str, Any], pack: Pack, model: Any) -> Wishes:
         raise ConfigError(f"{drawing[0]}: no samples are drawn for these figures. Leave it out.")
     features = features_for(config["features"], pack)
     return Wishes(
-        chosen, config["n"], features, config["weights"], config["split"], config["draws"], config["seed"],
+        chosen, n, features, config["weights"], split, config["draws"], config["seed"],
         config["batch_size"], given=model is None,
     )  # fmt: skip
 
@@ -202,14 +208,16 @@ def _of_drawing(config: Mapping[str, Any]) -> list[str]:
     return [key for key in SETTINGS if config[key] is not None] + ["precision"] * (config["precision"] != "fp32")
 
 
-def _drawn(model: Any, config: Mapping[str, Any], asked: Tensor | None, device: torch.device, settings: Any) -> Tensor:
+def _drawn(
+    model: Any, n: int, config: Mapping[str, Any], asked: Tensor | None, device: torch.device, settings: Any
+) -> Tensor:
     """Draw the samples, with a bar."""
     import torch
     from tqdm import tqdm
 
     from aigc_cli.inference.drawing import draw_chunks
 
-    n, chunk = config["n"], min(config["batch_size"], config["n"])
+    chunk = min(config["batch_size"], n)
     chunks = draw_chunks(model, n, asked, seed=config["seed"], device=device, chunk=chunk, **settings)
     bar = tqdm(chunks, total=-(-n // chunk), desc="drawing", leave=False, disable=None, dynamic_ncols=True)
     return torch.cat(list(bar))

@@ -84,7 +84,8 @@ def _write(opened: Opened, inputs: Inputs, target: Path, batch_size: int) -> tup
                 row.append(part.cpu())
     given, made = (torch.cat(row) for row in rows)
     spec, columns = opened.model.spec, min(default_columns(2 * len(inputs)), len(inputs))
-    page = grid(stacked([shown(given, spec), shown(made, spec)], columns), columns)
+    names = None if inputs.labels is None else [inputs.label_of(index) for index in range(len(inputs))]
+    page = grid(stacked([shown(given, spec, names), shown(made, spec, names)], columns), columns)
     about = {"step": str(opened.checkpoint.step), "config": json.dumps(opened.trained, sort_keys=True)}
     heard = _write_sounds(given, made, spec, target.with_suffix("")) if spec.sound else None
     with writing_at(target), put_in_place(target) as place:

@@ -11,6 +11,7 @@ from aigc_cli.composing.comments import description, meanings
 from aigc_cli.composing.compose import ELSEWHERE, Composed, compose, to_be_given
 from aigc_cli.composing.composition import config_folders
 from aigc_cli.composing.overrides import Groups
+from aigc_cli.composing.recipes import recipes_for
 
 COMMENT_COLUMN = 36
 
@@ -34,6 +35,8 @@ def heading(composed: Composed, groups: Groups) -> Iterator[str]:
         files: Mapping[str, Path] = groups.options(group) if choice else {}
         if choice in files:
             yield f"# {group}={choice}: {description(files[choice])}".removesuffix(": ")
+    for name, about in recipes_for(composed.choices, groups).items():
+        yield f"# known to work: recipe={name}: {about}"
 
 
 def lines(config: Mapping[str, Any], meaning: Mapping[str, str], prefix: str = "") -> Iterator[str]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from annotated_types import Ge, Gt, Le, Len, Lt
 
+from aigc_cli.composing.recipes import first_stage_like, tell_recipes
 from aigc_cli.config import check
 from aigc_cli.data.pack import open_data
-from aigc_cli.distributed import connected, one_before_the_others
+from aigc_cli.distributed import connected, one_before_the_others, started_by
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.measures import MEASURES, Figure, Group, Look
 from aigc_cli.runs import RUN_ONLY, read_config, read_summary, refuse_changes, run_directory
@@ -85,6 +86,7 @@ def _outcome(composed: Composed, directory: Path) -> Outcome | None:
     config = composed.config
     if config["profile"]:  # torch reads it when it is imported: its profiler would complain where there is no GPU
         os.environ.setdefault("KINETO_LOG_LEVEL", "5")
+    tell_recipes(composed, directory)
     with connected(config["device"], config["ranks"]["timeout"]):
         pack = one_before_the_others(lambda: open_data(config["data"]))
         from aigc_cli.session import start  # torch comes with it
@@ -98,6 +100,7 @@ def trainer_settings(
     clip: Annotated[float, Gt(0)] | None,
     ema: Annotated[float, Ge(0), Lt(1)],
     channels_last: bool,
+    cuda_graph: bool | Literal["auto"],
     deterministic: bool,
 ) -> None:
     """Name the settings under `trainer`."""
@@ -138,17 +141,8 @@ def _check_sources(init: str | None, model: Node, *, fresh: bool) -> None:
     """Refuse checkpoints that are not there; a run that goes on needs them no more."""
     for key, path in {"init": init, "model.first_stage": model.get("first_stage")}.items():
         if fresh and isinstance(path, str) and not Path(path).expanduser().exists():
-            otherwise = None if key == "init" else f"aigc train {_first_stage_like(path)}"
+            otherwise = None if key == "init" else f"aigc train {first_stage_like(path)}"
             raise ConfigError(f"{key}: no such file or folder: {path}.{near_runs(path, key, otherwise)}")
-
-
-def _first_stage_like(path: str) -> str:
-    """Return what trains the first stage that a path names: the recipe of its name, or a usual one."""
-    from aigc_cli.composing.composition import config_folders
-    from aigc_cli.composing.overrides import Groups
-
-    name = Path(path).name
-    return f"recipe={name}" if name in Groups(config_folders(None)).options("recipe") else "model=vqvae"
 
 
 def _check_device(device: str) -> None:
@@ -254,4 +248,4 @@ def _command(composed: Composed, leave_out: list[str], more: list[str]) -> str:
     """Return this command line without some of its settings and with others."""
     flags = ["--config-dir", composed.config_dir] if composed.config_dir else []
     kept = [override for override in composed.overrides if override.split("=")[0] not in leave_out]
-    return shlex.join(["aigc", "train", *flags, *kept, *more])
+    return shlex.join([*started_by(), "train", *flags, *kept, *more])

@@ -110,10 +110,15 @@ def open_data(node: Mapping[str, Any], *, progress: bool = True, anew: bool = Fa
         known = None if anew else remembered(source, own, cache)
         pack = read_pack(cache / f"{source.name}-{known[:12]}", known) if known else None
         pack = pack or _read_or_packed(source, fingerprint_of(source, own, cache), cache, settings, progress)
+    refuse_bad(pack, settings["max_bad"])
+    return pack
+
+
+def refuse_bad(pack: Pack, max_bad: float) -> None:
+    """Raise DataError where more of the data than this share could not be used."""
     what = "texts" if pack.about["kind"] == "text" else "files"
     given = sum(pack.counts.values()) + pack.rejected if pack.given is None else pack.given
-    too_many(pack.rejections(), given, settings["max_bad"], what)
-    return pack
+    too_many(pack.rejections(), given, max_bad, what)
 
 
 def _read_or_packed(

@@ -24,7 +24,10 @@ NO_TAB = "no tab: a line is a source, a tab and its target"
 
 
 class SentencePairs(Pieces):
-    """Pairs with one vocabulary for both sides, unless the source's is ready made; further columns are passed over."""
+    """Pairs with one vocabulary for both sides, unless the source's is ready made.
+
+    Further columns, where others note who wrote a pair, are passed over and counted.
+    """
 
     name: ClassVar[str] = "pairs"
     arrays = ("samples", "sources")
@@ -45,6 +48,7 @@ class SentencePairs(Pieces):
     ) -> None:
         super().__init__(root, (length, source_length), vocabulary, vocabulary_size, encoding)
         self.test, self.direction, self.source_vocabulary = test, direction, source_vocabulary
+        self.wider = 0  # lines of more than two columns, in the last reading
 
     @functools.cached_property
     def paths(self) -> dict[str | None, Path]:
@@ -76,6 +80,7 @@ class SentencePairs(Pieces):
 
     def pieces(self, count: Callable[[int], object]) -> Iterator[Piece]:
         """Read all pairs."""
+        self.wider = 0
         for split, path in self.paths.items():
             with readable(path):
                 for number, line in enumerate(lines(path, self.codec, count=count), 1):
@@ -89,6 +94,7 @@ class SentencePairs(Pieces):
             return Piece(place, fault="an empty line" if len(columns) == 1 else "an empty source and target")
         if len(columns) == 1:
             return Piece(place, fault=NO_TAB)
+        self.wider += any(columns[2:])
         source, target = columns[:2] if self.direction == "a_to_b" else columns[1::-1]
         if not source or not target:
             return Piece(place, fault=f"an empty {'target' if source else 'source'}")
@@ -109,6 +115,12 @@ class SentencePairs(Pieces):
                 needed = len(each) + 1
                 return f"its {side} is of {needed:,} symbols, the end symbol included (data.{key}={needed} takes it)"
         return ""
+
+    def remarks(self) -> tuple[int, list[str]]:
+        """Say how many lines have further columns."""
+        lines_are = "line has" if self.wider == 1 else "lines have"
+        note = f"{self.wider:,} {lines_are} more than a source, a tab and its target: what follows is not read."
+        return 0, [note] if self.wider else []
 
 
 def _trained_on(folder: Path) -> Path:

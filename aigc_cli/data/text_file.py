@@ -24,6 +24,7 @@ Length: TypeAlias = Annotated[int, Ge(2), Le(1 << 20)]
 READING = 1  # raised when text is read otherwise, so that old packs are not taken for new ones
 TEST_SHARE = 10  # the last tenth is held out
 PASSAGE, PASSAGES = 1 << 14, 16  # characters that are encoded together, and how many such at a time
+LOOKED_AT = 64  # of these, at most, to foresee how much room all will take
 
 
 class TextFile:
@@ -98,9 +99,12 @@ class TextFile:
         self._refuse_short(symbols)
 
     def expected(self) -> int:
-        """Return about how many windows parts will yield: the text goes on as it begins."""
-        begin = "".join(text for _, text in itertools.islice(self._passages(ignore), PASSAGES))
-        symbols, read = len(self.vocabulary.encode(begin)), len(begin.encode(self.codec, "replace"))
+        """Return about how many windows parts will yield, by passages from all over the text."""
+        apart = max(1, self.size() // (PASSAGE * LOOKED_AT))
+        symbols = read = 0
+        for _, text in itertools.islice(self._passages(ignore), 0, None, apart):
+            symbols += len(self.vocabulary.encode(text))
+            read += len(text.encode(self.codec, "replace"))
         return symbols * self.size() // (max(1, read) * self.length)
 
     def remarks(self) -> tuple[int, list[str]]:

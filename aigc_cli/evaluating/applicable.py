@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from aigc_cli.abilities import Bounds, Samples, Scores, Transforms
 from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError
-from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES, OF_MODEL, OF_SAMPLES, OF_TEXT, fewest
+from aigc_cli.evaluating.measures import OF_CLASSES, OF_MODEL, OF_SAMPLES, OF_TEXT, fewest
 from aigc_cli.evaluating.restoration import restores
 from aigc_cli.interfaces import DataSpec, Model
 from aigc_cli.metrics.pitch import lowest_rate
@@ -15,7 +16,7 @@ from aigc_cli.sounds.notes import are_notes, frequency_of
 from aigc_cli.texts.arithmetic import OPERATIONS
 
 if TYPE_CHECKING:
-    from aigc_cli.evaluating.evaluation import Wishes
+    from aigc_cli.evaluating.wishes import Wishes
 
 
 def features_for(name: str | None, pack: Pack) -> str:
@@ -71,6 +72,12 @@ def bounds_likelihood(model: Model | None) -> bool:
     return isinstance(model, Bounds) and bool(model.bound_names)
 
 
+def fewest_needed(spec: DataSpec, groups: Collection[str]) -> dict[str, int]:
+    """Return how many samples, and held-out data, each of these groups needs to say something."""
+    of_samples = {} if spec.kind == "text" else fewest(set(groups) & set(OF_SAMPLES))
+    return {**of_samples, **{group: 1 for group in groups if group in OF_MODEL}}
+
+
 def refuse_the_impossible(pack: Pack, wishes: Wishes) -> None:
     """Raise ConfigError where these data, or so few of them, do not bear a measure that is wished for."""
     spec, labelled, held_out = pack.spec, pack.spec.classes, pack.counts[wishes.split]
@@ -87,12 +94,11 @@ def refuse_the_impossible(pack: Pack, wishes: Wishes) -> None:
             raise ConfigError(f"metrics: {why}. Leave it out, or train with a higher data.sample_rate.")
         if group in OF_CLASSES and not labelled:
             raise ConfigError(f"metrics: {group} needs labels, which these data have not. Leave {group} out.")
-    if wishes.features == "classifier" and not labelled and set(wishes.metrics) & set(OF_FEATURES):
+    if wishes.features == "classifier" and not labelled:
         raise ConfigError("features: the classifier needs labels, which these data have not. Type features=pixels, "
                           "or features=inception.")  # fmt: skip
-    few = {**fewest(set(wishes.metrics) & set(OF_SAMPLES)), **dict.fromkeys(OF_MODEL, 1)}
-    for group, least in few.items():
-        if group in wishes.metrics and min(wishes.n, held_out) < least:
+    for group, least in fewest_needed(spec, wishes.metrics).items():
+        if min(wishes.n, held_out) < least:
             if wishes.n < least and wishes.given:
                 raise ConfigError(f"samples: {wishes.n} are read, but {group} needs {least}. Add some, or type "
                                   f"metrics= without {group}.")  # fmt: skip

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from aigc_cli.data.pack import Pack
-from aigc_cli.evaluating.evaluation import Evaluator, Wishes
+from aigc_cli.evaluating.evaluation import Evaluator
 from aigc_cli.evaluating.of_text import TextEvaluator
+from aigc_cli.evaluating.wishes import Wishes
 
 
 def evaluator_of(pack: Pack, wishes: Wishes, device: torch.device) -> Evaluator | TextEvaluator:

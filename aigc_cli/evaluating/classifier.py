@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,11 +21,27 @@ from aigc_cli.files import atomic_write, file_digest
 from aigc_cli.interfaces import DataSpec
 from aigc_cli.sounds.notes import are_notes
 
-VERSION, OF_SOUNDS = 2, 3  # raised when network or training change, so that old figures are not compared with new ones
 WIDTHS = (32, 64, 128)
-BATCH, EPOCHS, FEWEST_STEPS, MOST_STEPS = 128, 4, 600, 4000
-OF_SOUNDS_BATCH, OF_SOUNDS_FEWEST, DROPOUT = 64, 1000, 0.4  # sounds are few, their speakers fewer
-RATE = 4e-3
+EPOCHS, MOST_STEPS, RATE = 4, 4000, 4e-3
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Say how the classifier of a kind of data learns."""
+
+    version: int  # raised when network or training change, so that old figures are not compared with new ones
+    batch_size: int
+    fewest_steps: int
+    dropout: float  # share of features left out
+
+
+OF_PICTURES = Learning(version=2, batch_size=128, fewest_steps=600, dropout=0.0)
+OF_SOUNDS = Learning(version=3, batch_size=64, fewest_steps=1000, dropout=0.4)  # they are few, their speakers fewer
+
+
+def learning_of(spec: DataSpec) -> Learning:
+    """Return how the classifier of such data learns."""
+    return OF_SOUNDS if spec.sound else OF_PICTURES
 
 
 class Looker(nn.Sequential):
@@ -53,7 +70,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.spec, self.notes = spec, are_notes(spec.class_names)
         self.layers = Listener(spec.shape) if spec.sound else Looker(spec.shape)
-        self.dropout = nn.Dropout(DROPOUT if spec.sound else 0.0)
+        self.dropout = nn.Dropout(learning_of(spec).dropout)
         self.head = nn.Linear(FEATURES, spec.classes)
 
     def forward(self, stored: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,7 +89,7 @@ def classifier(pack: Pack, folder: Path, device: torch.device) -> tuple[Classifi
         raise ConfigError("features: the classifier needs labels, which these data have not. Type features=pixels.")
     if pack.counts["train"] < 2:
         raise ConfigError("features: the classifier learns from two samples or more. Type features=pixels.")
-    path = folder / f"classifier-{OF_SOUNDS if pack.spec.sound else VERSION}.safetensors"
+    path = folder / f"classifier-{learning_of(pack.spec).version}.safetensors"
     with FileLock(folder / ".lock-classifier"):
         model = _read(path, pack.spec) or _trained(pack, path, device)
         digest = file_digest(path)[:12]
@@ -113,11 +130,9 @@ def _trained(pack: Pack, path: Path, device: torch.device) -> Classifier:
 def _train(pack: Pack, device: torch.device) -> Classifier:
     """Train by AdamW, its rate rising and falling (arXiv:1708.07120)."""
     torch.manual_seed(0)
-    sounds = pack.spec.sound is not None
-    batch_size = min(OF_SOUNDS_BATCH if sounds else BATCH, pack.counts["train"])
-    data = TensorData(pack, batch_size=batch_size, seed=0, device=device)
-    fewest = OF_SOUNDS_FEWEST if sounds else FEWEST_STEPS
-    steps = min(max(EPOCHS * data.batches_per_epoch, fewest), MOST_STEPS)
+    learning = learning_of(pack.spec)
+    data = TensorData(pack, batch_size=min(learning.batch_size, pack.counts["train"]), seed=0, device=device)
+    steps = min(max(EPOCHS * data.batches_per_epoch, learning.fewest_steps), MOST_STEPS)
     model = Classifier(pack.spec).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)

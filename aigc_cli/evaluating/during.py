@@ -15,9 +15,10 @@ from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.applicable import applicable, features_for, too_slow_for_notes
 from aigc_cli.evaluating.choosing import evaluator_of
-from aigc_cli.evaluating.evaluation import Evaluator, Wishes
+from aigc_cli.evaluating.evaluation import Evaluator
 from aigc_cli.evaluating.measures import MEASURES, OF_SAMPLES, is_better
 from aigc_cli.evaluating.of_text import TextEvaluator
+from aigc_cli.evaluating.wishes import Wishes
 from aigc_cli.files import atomic_write
 from aigc_cli.inference.drawing import draw, progress
 from aigc_cli.interfaces import Model
@@ -124,7 +125,7 @@ def measure(evaluator: Evaluator | TextEvaluator, trainer: Trainer) -> dict[str,
     n, classes = evaluator.wishes.n, trainer.model.spec.classes
     asked = torch.arange(n) % classes if trainer.model.conditional else None
     with trainer.sampling() as model:
-        values = evaluator.of_model(model)
+        values = evaluator.of_model(model).values
         if set(evaluator.wishes.metrics) & set(OF_SAMPLES) and isinstance(model, Samples):
             with progress(model, "samples to measure"):
                 samples = draw(model, n, asked, seed=trainer.seed + 1, device=trainer.device.torch)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +17,9 @@ from aigc_cli.data.pack import Pack
 from aigc_cli.errors import DataError
 from aigc_cli.evaluating.applicable import bounds_likelihood, refuse_the_impossible
 from aigc_cli.evaluating.features import Features, open_features
-from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES
+from aigc_cli.evaluating.measures import OF_CLASSES, OF_FEATURES, OF_SPECTROGRAMS
 from aigc_cli.evaluating.restoration import restoration, restores
+from aigc_cli.evaluating.wishes import Copies, Figures, Wishes
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import Model
 from aigc_cli.sounds.notes import frequency_of
@@ -29,39 +28,6 @@ from aigc_cli.sounds.seen import as_heard, as_seen, made_of_spectrograms, seen_p
 NEIGHBOURS = 500  # samples whose nearest training data are looked for
 HEARD = 1000  # samples whose pitch is measured, or of which sounds are made and measured
 LIKELY = 1000  # held-out data whose likelihood is bounded
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """Say what to measure, and how."""
-
-    metrics: tuple[str, ...]  # groups of measures
-    n: int
-    features: str = "classifier"
-    weights: str | None = None
-    split: str = "test"
-    draws: int = 50  # of the likelihood's bounds
-    seed: int = 0
-    batch_size: int = 256  # pictures that pass a network at once
-    given: bool = False  # the samples are a folder's: there are no more of them
-    translating: Mapping[str, Any] = field(default_factory=dict)  # settings by which text is made of held-out text
-
-
-@dataclass
-class Copies:
-    """Hold pairs of samples and the training data nearest to them, the most alike first."""
-
-    samples: Tensor
-    nearest: Tensor
-
-
-@dataclass
-class Figures:
-    """Hold what was measured."""
-
-    values: dict[str, float] = field(default_factory=dict)
-    shares: dict[str, float] = field(default_factory=dict)  # of the classes
-    copies: Copies | None = None
 
 
 class Evaluator:
@@ -99,18 +65,19 @@ class Evaluator:
         if "sliced_wasserstein" in wishes:
             n = min(len(samples), len(self.real))
             found.values["sliced_wasserstein"] = self._sliced_wasserstein(samples[:n], n)
+            found.meanings |= {"sliced_wasserstein": OF_SPECTROGRAMS} if self.given.spec.sound else {}
         if "memorisation" in wishes:
             self._look_for_copies(samples[:NEIGHBOURS], given, found)
         return found
 
-    def of_model(self, model: Model) -> dict[str, float]:
+    def of_model(self, model: Model) -> Figures:
         """Measure what a model says of held-out data, and what it makes of them."""
         values: dict[str, float] = {}
         if "likelihood" in self.wishes.metrics and bounds_likelihood(model):
             values = self._likelihood(model)  # type: ignore[arg-type]
         if "restoration" in self.wishes.metrics and restores(model):
             values |= restoration(model, self._held_out(self._chosen(LIKELY)), self.wishes.seed)
-        return values
+        return Figures(values)
 
     def _held_out(self, chosen: np.ndarray) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield the split's samples of these indices and their labels, on the device, with a bar."""

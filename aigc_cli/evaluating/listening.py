@@ -6,6 +6,8 @@ is taken out, the others vary while it learns.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,9 +18,21 @@ WIDTHS = (24, 48, 96, 96)
 FEATURES = 128
 FRAMES = 64  # longer spectrograms are averaged down to about so many
 DEEP = 50.0  # decibels below the loudest place of a clip: what is quieter is silence
-PACE, DELAY = 0.3, 0.05  # deviations of what training varies: octaves of pace, share of a clip's length
-VOICE, RAISED = 0.12, 0.025  # octaves of the bands' scale, share of the bands
-TONE, KNOBS = 0.12, 5  # of an equaliser's knobs, in units of 40 dB
+
+
+@dataclass(frozen=True)
+class Variation:
+    """Say by how much training varies sounds: standard deviations."""
+
+    pace: float = 0.3  # octaves
+    delay: float = 0.05  # share of a clip's length
+    voice: float = 0.12  # octaves of the bands' scale
+    raised: float = 0.025  # share of the bands
+    tone: float = 0.12  # of an equaliser's knobs, in units of 40 dB
+    knobs: int = 5
+
+
+VARIATION = Variation()
 
 
 class Listener(nn.Module):
@@ -60,11 +74,11 @@ def varied(x: Tensor, voices: bool) -> Tensor:
     voices: by other voices, too, whose bands lie closer or wider.
     """
     pace, delay, voice, raised = torch.randn(4, len(x), device=x.device)
-    pace, voice = torch.exp2(PACE * pace), torch.exp2(VOICE * voices * voice)
+    pace, voice = torch.exp2(VARIATION.pace * pace), torch.exp2(VARIATION.voice * voices * voice)
     place = torch.zeros(len(x), 2, 3, device=x.device)
-    place[:, 0, 0], place[:, 0, 2] = pace, pace - 1 + 2 * DELAY * delay  # a clip begins where it began
-    place[:, 1, 1], place[:, 1, 2] = voice, voice - 1 + 2 * RAISED * voices * raised
+    place[:, 0, 0], place[:, 0, 2] = pace, pace - 1 + 2 * VARIATION.delay * delay  # a clip begins where it began
+    place[:, 1, 1], place[:, 1, 2] = voice, voice - 1 + 2 * VARIATION.raised * voices * raised
     grid = F.affine_grid(place, list(x.shape), align_corners=False)
     x = F.grid_sample(x + 1, grid, align_corners=False) - 1  # silence comes in from outside
-    knobs = TONE * torch.randn(len(x), 1, KNOBS, 1, device=x.device)
+    knobs = VARIATION.tone * torch.randn(len(x), 1, VARIATION.knobs, 1, device=x.device)
     return x + F.interpolate(knobs, (x.shape[2], 1), mode="bilinear", align_corners=True)

@@ -52,7 +52,7 @@ MEASURES: dict[str, Measure] = {
     "memorisation": Measure("memorisation", "1: as new as fresh data; 0: copies", 0, 1),
     "pitch_error": Measure("pitch", "median distance from the note, cents", -1),
     "clear_pitch": Measure("pitch", "clips with a clear pitch", +1),
-    "nats_per_symbol": Measure("perplexity", "held-out text, a symbol (bounded from above by a VAE)", -1),
+    "nats_per_symbol": Measure("perplexity", "held-out text, nats a symbol", -1),
     "perplexity": Measure("perplexity", "the same, as equally likely symbols", -1),
     "bits_per_character": Measure("perplexity", "held-out text, a character", -1),
     "correct": Measure("sums", "samples that are right sums", +1),
@@ -67,6 +67,8 @@ MEASURES: dict[str, Measure] = {
     "given_psnr": Measure("restoration", "what it is made from, decibels", 0),
     "given_ssim": Measure("restoration", "the same, as structural similarity", 0),
 }
+OF_SPECTROGRAMS = "distance of the spectrograms, in their 256 levels"  # what sliced_wasserstein says of sounds
+AT_MOST = "held-out text, nats a symbol, at most: a VAE bounds them"  # what nats_per_symbol says of one
 OF_MODEL = ("likelihood", "restoration", "perplexity", "translation")  # these look at held-out data, not at samples
 OF_SAMPLES = tuple(group for group in GROUPS if group not in OF_MODEL)
 OF_FEATURES = ("frechet", "kernel", "precision_recall", "density_coverage")

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from aigc_cli.abilities import Bounds
 from aigc_cli.data.pack import Pack
 from aigc_cli.errors import ConfigError
-from aigc_cli.evaluating.evaluation import Figures, Wishes
+from aigc_cli.evaluating.applicable import fewest_needed
 from aigc_cli.evaluating.given_text import novelty, references
-from aigc_cli.evaluating.measures import OF_TEXT
+from aigc_cli.evaluating.measures import AT_MOST, OF_TEXT
+from aigc_cli.evaluating.wishes import Figures, Wishes
 from aigc_cli.interfaces import Model
 from aigc_cli.models.pieces import counted
 from aigc_cli.randomness import mix
@@ -33,6 +35,10 @@ class TextEvaluator:
         if unfit := [group for group in wishes.metrics if group not in OF_TEXT]:
             raise ConfigError(f"metrics: {unfit[0]} is for pictures and sounds, and these data are text. Allowed of "
                               f"text: {', '.join(OF_TEXT)}.")  # fmt: skip
+        for group in fewest_needed(pack.spec, wishes.metrics):
+            if not wishes.given and not pack.counts[wishes.split]:
+                way = "Type split=train" if wishes.split == "test" else "Type data= that are more"
+                raise ConfigError(f"split: {wishes.split} has no text, but {group} needs some. {way}.")
         if "translation" in wishes.metrics:
             sacrebleu()
 
@@ -46,6 +52,7 @@ class TextEvaluator:
         if "sums" in self.wishes.metrics:
             texts = texts_of(samples, self.pack.spec)
             found.values["correct"] = sum(map(is_right, texts)) / len(texts)
+        found.on = dict.fromkeys(("correct", "novelty"), f"{len(samples):,} samples")
         if "novelty" in self.wishes.metrics:
             train, _ = self.pack.split("train")
             known = {row.tobytes() for row in train}
@@ -64,18 +71,27 @@ class TextEvaluator:
             found.values["novelty"] = novelty(passages, self.pack)
         if "translation" in self.wishes.metrics:
             found.values |= nearness(texts, aims)
+        found.on = dict.fromkeys(found.values, f"{len(texts):,} texts")
         return found
 
-    def of_model(self, model: Model) -> dict[str, float]:
+    def of_model(self, model: Model) -> Figures:
         """Measure what a model says of held-out text, and what it makes of held-out sources."""
-        values: dict[str, float] = {}
+        found = Figures()
         if "perplexity" in self.wishes.metrics:
-            values |= self._perplexity(model)
+            found.add(self._perplexity(model))
         if "translation" in self.wishes.metrics:
-            values |= self._translation(model)
-        return values
+            found.add(self._translation(model))
+        return found
 
-    def _perplexity(self, model: Any) -> dict[str, float]:
+    def held_out(self) -> str:
+        """Say how much of the split is looked at."""
+        there, spec = self.pack.counts[self.wishes.split], self.pack.spec
+        what = "pairs" if "translation" in self.wishes.metrics else "texts"
+        what = what if spec.text and spec.text.end is not None else f"windows of {spec.shape[0]} symbols"
+        some = f"{self.wishes.n:,} of {there:,}" if self.wishes.n < there else f"all {there:,}"
+        return f"{some} held-out {what} ({self.wishes.split} split)"
+
+    def _perplexity(self, model: Any) -> Figures:
         """Return the mean loss of a symbol; of pieces, the end counts as a symbol and as a character.
 
         Windows of running text are read by themselves; where their first symbols only warm a state up (carry), those
@@ -94,9 +110,11 @@ class TextEvaluator:
                 characters += sum(map(len, texts)) + (0 if end is None else len(x))
         each = nats / symbols
         bits = nats / characters / math.log(2)
-        return {"nats_per_symbol": each, "perplexity": math.exp(min(each, 700.0)), "bits_per_character": bits}
+        values = {"nats_per_symbol": each, "perplexity": math.exp(min(each, 700.0)), "bits_per_character": bits}
+        on = {**dict.fromkeys(values, f"{symbols:,} symbols"), "bits_per_character": f"{characters:,} characters"}
+        return Figures(values, on=on, meanings={"nats_per_symbol": AT_MOST} if isinstance(model, Bounds) else {})
 
-    def _translation(self, model: Any) -> dict[str, float]:
+    def _translation(self, model: Any) -> Figures:
         """Translate held-out sources and compare with what they should become; as nearness does."""
         spec, made, wanted = self.pack.spec, list[str](), list[str]()
         for number, (x, sources) in enumerate(self._held_out()):
@@ -104,7 +122,8 @@ class TextEvaluator:
             with torch.no_grad():
                 made += texts_of(model.transform(sources, generator=generator, **self.wishes.translating), spec)
             wanted += texts_of(x, spec)
-        return nearness(made, wanted)
+        values = nearness(made, wanted)
+        return Figures(values, on=dict.fromkeys(values, f"{len(made):,} pairs"))
 
     def _held_out(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield up to n of the split's samples and what comes with them, on the device, with a bar."""

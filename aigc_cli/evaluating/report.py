@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aigc_cli.errors import TrainingError
-from aigc_cli.evaluating.evaluation import Copies, Figures
 from aigc_cli.evaluating.measures import MEASURES, PREFIX
+from aigc_cli.evaluating.of_text import TextEvaluator
+from aigc_cli.evaluating.wishes import Copies, Figures
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import DataSpec
 
 if TYPE_CHECKING:
     from aigc_cli.evaluating.evaluation import Evaluator
-    from aigc_cli.evaluating.of_text import TextEvaluator
 
 BEST = {1: "high", -1: "low", 0: ""}
 # What must agree for figures to stand together, whatever the samples.
@@ -43,14 +43,17 @@ def tell(
     """
     folder, wishes = Path(config["output"]).expanduser() if config["output"] else folder, evaluator.wishes
     real = min(evaluator.pack.counts[wishes.split], n)
-    how = f"{n:,} samples against {real:,} of the {wishes.split} split, features {wishes.features}"
-    if evaluator.given.spec.kind == "text":
-        how = f"{n:,} samples" if n else f"held-out text ({wishes.split} split)"
+    sound = evaluator.given.spec.sound is not None
+    look = "pixels of spectrograms" if sound and wishes.features == "pixels" else wishes.features
+    how = f"{n:,} samples against {real:,} of the {wishes.split} split, features {look}"
+    if isinstance(evaluator, TextEvaluator):
+        looks = not wishes.given and {"perplexity", "translation"} & set(wishes.metrics)
+        how = " and ".join([f"{n:,} samples"] * bool(n) + [evaluator.held_out()] * bool(looks))
     elif 0 < real < FEW:
         held_out = evaluator.pack.counts[wishes.split]
         other = "Type n=1000 for more." if n < held_out else "Type split=train for more." * (wishes.split != "train")
         other = other if n >= held_out or not wishes.given else "More samples would be compared with more of them."
-        what = "sounds" if evaluator.given.spec.sound else "pictures"
+        what = "sounds" if sound else "pictures"
         print(f"aigc: only {real} real {what} to compare with: figures mean little. {other}".rstrip(), file=sys.stderr)
     elif not n:
         how = f"held-out data ({wishes.split} split)"
@@ -73,9 +76,12 @@ def print_table(title: str, figures: Figures) -> None:
     table.add_column("value", justify="right")
     table.add_column("best")
     table.add_column("what it says")
+    if figures.on:
+        table.add_column("measured on", no_wrap=True)
     for name, value in figures.values.items():
         measure = MEASURES[name]
-        table.add_row(name.replace("_bits_per_dim", ", bits/dim"), shown(value), BEST[measure.better], measure.meaning)
+        says, on = figures.meanings.get(name, measure.meaning), [figures.on.get(name, "")] * bool(figures.on)
+        table.add_row(name.replace("_bits_per_dim", ", bits/dim"), shown(value), BEST[measure.better], says, *on)
     Console().print(table)
     if figures.shares:
         print("classes: " + ", ".join(f"{name} {share:.1%}" for name, share in figures.shares.items()))
@@ -91,12 +97,13 @@ def write_json(folder: Path, about: Mapping[str, Any], figures: Figures) -> Path
 
     Figures that are there already stay, if they are of the same checkpoint, measured in the same way."""
     values = {name: value if math.isfinite(value) else None for name, value in figures.values.items()}
-    shares = dict(figures.shares)
+    shares, on = dict(figures.shares), {name: said for name, said in figures.on.items() if name in values}
     path = folder / "evaluation.json"
     if (earlier := _read(path)) and _comparable(earlier, about):
         values, shares = earlier["figures"] | values, shares or earlier["classes"]
+        on = (earlier.get("measured_on") or {}) | on
         about = {**about, **earlier} if about["n"] == 0 else about
-    text = json.dumps({**about, "figures": values, "classes": shares}, indent=1)
+    text = json.dumps({**about, "figures": values, "classes": shares} | ({"measured_on": on} if on else {}), indent=1)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return atomic_write(path, text.encode())
@@ -114,7 +121,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _comparable(earlier: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
     """Say whether two measurements agree in all but their figures; how samples are drawn, only where both drew any."""
-    kept = {key: value for key, value in earlier.items() if key not in ("figures", "classes")}
+    kept = {key: value for key, value in earlier.items() if key not in ("figures", "classes", "measured_on")}
     if 0 in (kept.get("n"), about["n"]):
         return all(kept.get(key) == about.get(key) for key in OF_MEASURING)
     return kept == about

@@ -40,9 +40,11 @@ def choose_labels(labels: tuple[int | str, ...], spec: DataSpec, *, known: bool)
     """Return the classes that take turns; none where none are known."""
     names = spec.class_names if known else ()
     if not names and labels:
+        example = "data=tones" if spec.sound else "data=reviews" if spec.kind == "text" else "data=glyphs"
+        data = "" if spec.classes else f" of data that have them, such as {example}"
         raise ConfigError(
-            "label: this model was trained without labels. Leave label out, or train one: "
-            "aigc train model.conditional=true"
+            f"label: this model was trained without labels. Leave label out, or train one{data} with "
+            "model.conditional=true."
         )
     return [_index(label, names) for label in labels] or list(range(len(names)))
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from aigc_cli.errors import ConfigError
 from aigc_cli.runs.finding import near_runs
+from aigc_cli.runs.names import whole_words
 
 DEFAULT_N = {"samples": 64, "revisions": 16, "walk": 16, "manifold": 400}
 FRAMES, MOMENTS = 31, 9  # of a walk: pictures, texts
@@ -206,4 +207,4 @@ def _slug(typed: dict[str, Any]) -> str:
     slug = "".join("-" + re.sub(r"[^\w.+-]+", "_", word) for word in words)
     if len(slug) <= LONGEST_SLUG and all(re.fullmatch(r"[\w.+-]*", word) for word in words):
         return slug
-    return f"{slug[:LONGEST_SLUG]}-{hashlib.sha256(repr(typed).encode()).hexdigest()[:8]}"
+    return f"{whole_words(slug, LONGEST_SLUG)}-{hashlib.sha256(repr(typed).encode()).hexdigest()[:8]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal
 
+import torch
 from annotated_types import Gt
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ class Generator(nn.Module):
         smallest, doublings = base_of(shapes.output, "dcgan")
         channels = [width << level for level in reversed(range(doublings))]
         entering = latents_of(shapes.input, "dcgan_generator") + shapes.condition
-        layers: list[nn.Module] = [nn.ConvTranspose2d(entering, channels[0], smallest, bias=False)]
+        layers: list[nn.Module] = [FromVector(entering, channels[0], smallest, bias=False)]
         for entering, leaving in zip(channels, [*channels[1:], shapes.output[0]], strict=True):
             layers += [nn.BatchNorm2d(entering), nn.ReLU(inplace=True)]
             layers.append(nn.ConvTranspose2d(entering, leaving, 4, stride=2, padding=1, bias=False))
@@ -63,7 +64,7 @@ class Critic(nn.Module):
         for entering, leaving in pairwise(channels):
             layers.append(convolution(entering, leaving))
             layers += [*normalisation_of(normalisation, leaving), nn.LeakyReLU(0.2, inplace=True)]
-        layers.append(nn.Conv2d(channels[-1], 1, smallest, bias=False))
+        layers.append(ToLogit(channels[-1], 1, smallest, bias=False))
         self.layers = nn.Sequential(*layers)
         self.projection = Projection(channels[-1], asked) if asked else None
         self.apply(initialise)
@@ -74,12 +75,35 @@ class Critic(nn.Module):
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Map pictures (B, C, H, W) to logits (B,)."""
         features = self.features(x, condition)
-        logits = self.layers[-1](features).flatten()
+        logits = self.layers[-1](features)
         return logits if self.projection is None else logits + self.projection(features.sum([2, 3]), condition)
 
     def features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Map pictures (B, C, H, W) to the last feature maps (B, C', 4 to 7, 4 to 7)."""
         return self.layers[:-1](append_one_hot_maps(x, condition, self.maps))
+
+
+class FromVector(nn.ConvTranspose2d):
+    """Lay a vector out as maps: a transposed convolution of one pixel is a matrix product, and 10 times quicker so."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Map (B, C, 1, 1) to (B, C', H, W), in the weights' memory layout."""
+        x, (_, *sizes) = x.flatten(1), self.weight.shape
+        if not self.weight.is_contiguous(memory_format=torch.channels_last):
+            return (x @ self.weight.flatten(1)).unflatten(1, sizes)
+        leaving, height, width = sizes
+        maps = x @ self.weight.permute(0, 2, 3, 1).flatten(1)
+        return maps.unflatten(1, (height, width, leaving)).permute(0, 3, 1, 2)
+
+
+class ToLogit(nn.Conv2d):
+    """Weigh all that maps of the kernel's size hold: a convolution to one pixel of one channel is a product as well."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B,)."""
+        if x.is_contiguous(memory_format=torch.channels_last):  # flattened without a copy
+            return x.permute(0, 2, 3, 1).flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten()
+        return x.flatten(1) @ self.weight.flatten()
 
 
 def initialise(module: nn.Module) -> None:

@@ -128,7 +128,8 @@ class Gallery:
             names = [asked[(number + index) % len(asked)] for index in range(len(chunk))] if asked else None
             write_waves(heard, rate, folder, format=self.request.format, names=names, first=number)
             if number < ON_SHEET:
-                sheet.append(drawn_waves(heard[: ON_SHEET - number], rate))
+                some = slice(ON_SHEET - number)
+                sheet.append(drawn_waves(heard[some], rate, names and names[some]))
             number += len(chunk)
         pictures = np.concatenate(sheet)
         columns = min(self.columns, len(pictures)) if number <= ON_SHEET else default_columns(len(pictures))

@@ -72,12 +72,15 @@ def size_shown(spec: DataSpec) -> tuple[int, int]:
     return spec.shape[1], spec.shape[2]
 
 
-def shown(stored: Tensor, spec: DataSpec) -> Pictures:
-    """Return stored integers as uint8 pictures from black to white; of sounds their waves and spectrograms."""
+def shown(stored: Tensor, spec: DataSpec, names: Sequence[str] | None = None) -> Pictures:
+    """Return stored integers as uint8 pictures from black to white; of sounds their waves and spectrograms.
+
+    names: of sounds, written above them; pictures have no room for theirs.
+    """
     if spec.sound:
         from aigc_cli.sounds.sheets import tiles
 
-        return tiles(stored, spec)
+        return tiles(stored, spec, names)
     array = stored.cpu().numpy()
     if spec.levels == 256:
         return array

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from aigc_cli.trainer import Trainer
 
 WARM_UP = 4  # steps after the counted ones: caches fill, kernels are chosen
 MEASURED = 24  # steps at least
+STATUS = Path("/proc/self/status")
 MOST_COUNTED = 48  # steps: a cycle of phases may be long
 TRACED, MOST_TRACED = 3, 6  # steps: a trace of many opens in no viewer
 
@@ -129,8 +129,10 @@ def peak_memory(device: torch.device) -> int | None:
     """Return the bytes that the device gave at most; of a CPU, all that the process ever held; None: nobody knows."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if STATUS.exists():  # of Linux; its getrusage would count what the process that started this one held
+        return 1024 * int(STATUS.read_text().partition("VmHWM:")[2].split()[0])
     try:
         import resource
     except ImportError:  # Windows
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes, of macOS

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from aigc_cli.profiling.operations import Operations
-from aigc_cli.profiling.spans import BACKWARD, DATA, EXCHANGE, FORWARD, OPTIMIZER, STEP
+from aigc_cli.profiling.spans import BACKWARD, DATA, EXCHANGE, FORWARD, GRADIENT, OPTIMIZER, STEP
 
-PARTS = (DATA, FORWARD, BACKWARD, OPTIMIZER)
+PARTS = (DATA, FORWARD, BACKWARD, GRADIENT, EXCHANGE, OPTIMIZER)
 VIEWER = "https://ui.perfetto.dev"
 LONG_NAME = 44  # letters of an operation's name
 
@@ -51,10 +51,10 @@ class Figures:
     def shares(self) -> dict[str, float]:
         """Return each part of a step; `rest` is what lies between: Python, the log.
 
-        Of several processes, `exchange` is the wait for their gradients after the backward pass.
+        Of several processes, `exchange` is the wait for their gradients after the backward pass; from CUDA graphs
+        `gradient` is forward and backward.
         """
-        parts = [*PARTS, *([EXCHANGE] if EXCHANGE in self.seconds else [])]
-        shares = {part: self.seconds.get(part, 0.0) / self.seconds[STEP] for part in parts}
+        shares = {p: self.seconds.get(p, 0.0) / self.seconds[STEP] for p in PARTS if p in self.seconds or p == DATA}
         return {**shares, "rest": max(0.0, 1 - sum(shares.values()))}
 
     @property

@@ -10,7 +10,9 @@ from typing import TypeAlias
 import torch
 
 Span: TypeAlias = Callable[[str], AbstractContextManager[object]]
-STEP, DATA, FORWARD, BACKWARD, EXCHANGE, OPTIMIZER = "step", "data", "forward", "backward", "exchange", "optimiser"
+STEP, DATA, FORWARD, BACKWARD, OPTIMIZER = "step", "data", "forward", "backward", "optimiser"
+GRADIENT = "gradient"  # forward and backward, where they are replayed as one
+EXCHANGE = "exchange"  # the wait for other ranks' gradients
 UNMEASURED = nullcontext()
 
 

@@ -51,11 +51,13 @@ def slug_of(composed: Composed, run_only: tuple[str, ...]) -> str:
         return ""
     paths = {*flatten(composed.config), *flatten(composed.defaults)}
     # Two settings may have the same short key (a group chosen and a key set): then both are written in full.
-    slug = "-".join(f"{short_key(path, paths)}_{short_value(value)}" for path, value in set_by_user.items())
-    if len(slug) <= SLUG_LENGTH:
+    parts = [f"{short_key(path, paths)}_{short_value(value)}" for path, value in set_by_user.items()]
+    if len(slug := "-".join(parts)) <= SLUG_LENGTH:
         return slug
+    whole = next(short for count in range(len(parts), 0, -1)
+                 if len(short := "-".join(parts[:count])) <= SLUG_LENGTH or count == 1)  # fmt: skip
     exact = json.dumps({path: plain(value) for path, value in set_by_user.items()})
-    return f"{slug[:SLUG_LENGTH].rstrip('-_.')}-{digest(exact, 6)}"
+    return f"{whole_words(whole, SLUG_LENGTH)}-{digest(exact, 6)}"
 
 
 def chosen(composed: Composed) -> dict[str, str]:
@@ -104,7 +106,15 @@ def short_value(value: Any) -> str:
     short = safe(Path(text).name if "/" in text else text)
     if short == text and len(short) <= VALUE_LENGTH:
         return short
-    return f"{short[:VALUE_LENGTH].rstrip('-_.')}-{digest(text, 4)}"
+    return f"{whole_words(short, VALUE_LENGTH)}-{digest(text, 4)}"
+
+
+def whole_words(text: str, most: int) -> str:
+    """Return as much of a name as has so many characters, cut between its words; of one long word its beginning."""
+    if len(text) <= most:
+        return text
+    places = [match.start() for match in re.finditer(r"[-_.+]+", text[: most + 1]) if match.start()]
+    return text[: places[-1] if places else most].rstrip("-_.")
 
 
 def safe(text: str) -> str:

@@ -16,7 +16,7 @@ from aigc_cli.sweeping.objectives import order
 from aigc_cli.sweeping.result import Result
 
 THUMBNAIL = 320  # pixels, the longer side
-TEXT = 2000  # characters
+TEXT = 1000  # characters
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --good: #2a7d3c; --bad: #c0392b; }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 76rem; padding: 1.5rem 1rem 4rem; }
@@ -25,8 +25,9 @@ pre { background: var(--soft); border-radius: .5rem; overflow-x: auto; padding: 
 main { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
 article { border: 1px solid var(--line); border-radius: .75rem; overflow: hidden; }
 article img, .empty { aspect-ratio: 1; background: var(--soft); display: block; object-fit: contain; width: 100%; }
-pre.made { border-radius: 0; font-size: .8rem; height: 16rem; margin: 0; overflow: auto; overflow-wrap: anywhere;
-  white-space: pre-wrap; }
+pre.made { border-radius: 0; font: .9rem/1.55 system-ui, sans-serif; margin: 0; max-height: 14rem; overflow-y: auto;
+  overflow-wrap: anywhere; padding: .8rem .9rem 1.8rem; white-space: pre-wrap;
+  mask-image: linear-gradient(#000 calc(100% - 1.6rem), transparent); }
 .empty { display: grid; place-items: center; opacity: .6; }
 article div.text { padding: .7rem .9rem .9rem; }
 h2 { font-size: 1rem; margin: 0 0 .4rem; overflow-wrap: anywhere; }
@@ -117,6 +118,8 @@ def card(rank: int, result: Result, swept: Sequence[str], folder: Path, objectiv
     figures = {objective: figure(result.objective)} if objective else {}
     rows = {**settings, **figures, "steps": f"{result.step:,}", "minutes": f"{result.minutes:.1f}"}
     listed = "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd>" for key, value in rows.items())
+    if result.grid and result.grid.endswith(".txt"):
+        listed += f'<dt>texts</dt><dd><a href="{link}/{html.escape(result.grid)}">{Path(result.grid).name}</a></dd>'
     error = f'<p class="error">{html.escape(result.error)}</p>' if result.error else ""
     return f"""<article>
 {made(result, title)}
@@ -137,7 +140,8 @@ def made(result: Result, title: str) -> str:
     file = Path(result.run) / result.grid
     if file.suffix == ".txt":
         text = beginning(file)
-        return nothing if text is None else f'<pre class="made">{html.escape(text)}</pre>'
+        opening = f'<pre class="made" tabindex="0" aria-label="{html.escape(f"samples of {title}")}">'
+        return nothing if text is None else f"{opening}{html.escape(text)}</pre>"
     data = thumbnail(file)
     if data is None:
         return nothing
@@ -146,13 +150,16 @@ def made(result: Result, title: str) -> str:
 
 
 def beginning(file: Path) -> str | None:
-    """Return the beginning of a file of texts; None where it cannot be read."""
+    """Return the beginning of a file of texts, cut before a blank; None where it cannot be read."""
     try:
         with file.open(encoding="utf-8", errors="replace") as opened:
             text = opened.read(TEXT + 1)
     except OSError:
         return None
-    return f"{text[:TEXT]} ..." if len(text) > TEXT else text
+    if len(text) <= TEXT:
+        return text
+    whole = text[:TEXT].rsplit(None, 1)[0] if not text[TEXT].isspace() else text[:TEXT]
+    return f"{whole.rstrip()} ..."
 
 
 def thumbnail(file: Path) -> bytes | None:

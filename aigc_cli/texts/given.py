@@ -46,10 +46,9 @@ def utf8(path: Path, setting: str) -> str:
 
 
 def _of_txt(content: str, *, running: bool) -> list[Passage]:
-    whole = content.removesuffix("\n")
-    if RULE in whole or running:
-        return [Passage(text) for text in whole.split(RULE)]
-    return [Passage(line) for line in whole.split("\n")]
+    ruled = RULE in content
+    whole = content.removesuffix(RULE) if content.endswith(RULE) else content.removesuffix("\n")
+    return [Passage(text) for text in (whole.split(RULE) if ruled or running else whole.split("\n"))]
 
 
 def _of_jsonl(content: str, name: str) -> list[Passage]:

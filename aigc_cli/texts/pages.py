@@ -32,11 +32,16 @@ class Passage:
         return self.prompt + self.text
 
 
-def as_txt(passages: Sequence[Passage], title: str) -> str:
-    """Return texts one a line where all are of one line, else with rules between them."""
+def as_txt(passages: Sequence[Passage], title: str, *, running: bool = False) -> str:
+    """Return texts one a line where all are of one line, else with rules between them; as texts/given.py reads them.
+
+    running: a text without rules is read as one, so that several need rules; else lines are read as texts, so that a
+    single one of several lines is closed by a rule.
+    """
     texts = [passage.whole for passage in passages]
-    lines = not any("\n" in text for text in texts)
-    return ("\n" if lines else RULE).join(texts) + "\n"
+    if running or any("\n" in text for text in texts):
+        return RULE.join(texts) + (RULE if len(texts) == 1 and not running else "\n")
+    return "\n".join(texts) + "\n"
 
 
 def as_pairs(passages: Sequence[Passage], title: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
+from aigc_cli.data.text_reading import existing_path
 from aigc_cli.devices import explaining_memory
 from aigc_cli.errors import ConfigError
 from aigc_cli.files import atomic_write
@@ -48,7 +49,7 @@ def translate_lines(opened: Opened, config: Mapping[str, Any]) -> None:
 
 
 def _lines(source: Path) -> list[str]:
-    if not source.is_file():
+    if not existing_path(str(source), "samples").is_file():
         raise ConfigError(f"samples: given {source}, allowed: a text file, of which each line is turned into another.")
     lines = utf8(source, "samples").split("\n")  # as pairs are read: no other character ends a line
     if not any(map(str.strip, lines)):

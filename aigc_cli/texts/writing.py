@@ -19,7 +19,7 @@ from aigc_cli.inference.request import Request
 from aigc_cli.inference.walking import walk
 from aigc_cli.interfaces import DataSpec, Model
 from aigc_cli.randomness import mix
-from aigc_cli.texts.pages import PAGES, Passage
+from aigc_cli.texts.pages import PAGES, Passage, as_txt
 from aigc_cli.texts.reading import Teller, safe, source_of, stored_sources, symbols_of, texts_of, usual_length
 
 PIECES = 10  # texts where n is not typed and they are short
@@ -74,7 +74,10 @@ class Writer:
         return "temperature=0.8" if "temperature" not in self.request.settings else f"seed={self.request.seed + 1}"
 
     def _page(self, passages: list[Passage]) -> str:
-        return PAGES[self.request.format](passages, f"{self.name}, seed {self.request.seed}")
+        title = f"{self.name}, seed {self.request.seed}"
+        if self.request.format == "txt":
+            return as_txt(passages, title, running=usual_length(self.spec) is not None)
+        return PAGES[self.request.format](passages, title)
 
     def _passages(self) -> list[Passage]:
         """Draw the texts, a batch at a time; a single one is told as it comes, others batch by batch."""

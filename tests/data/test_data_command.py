@@ -106,6 +106,23 @@ def test_what_could_not_be_used_is_counted_and_named(here, capsys):
     assert error == f"aigc: 12 files cannot be used: {listed}.\n"
 
 
+def test_check_tells_what_is_bad_however_much_it_is_and_ends_as_training_would(here, capsys):
+    write_pictures(here / "photos", 10)
+    for number in range(4):
+        (here / "photos" / f"bad{number}.jpg").write_text("words")
+    for _ in range(2):  # packing, and what is packed already
+        assert main(["data", "check", *photos()]) == 2
+        out, error = capsys.readouterr()
+        assert "  rejected: 4 files\n" in out
+        assert out.count("no picture: it begins with b'words'") == 4
+        assert "  look:     " in out
+        assert error.splitlines()[-1].startswith("aigc: data: more than max_bad=0.01 of the 14 files cannot be used.")
+    assert main(["data", "pack", *photos()]) == 2
+    assert "rejected" not in capsys.readouterr().out
+    assert main(["data", "check", *photos("data.max_bad=2")]) == 2
+    assert "data.max_bad: given 2" in capsys.readouterr().err
+
+
 def test_labels_are_counted_by_class(here, capsys):
     for start, name in enumerate(("ant", "bee")):
         write_pictures(here / "photos" / name, 10, start=start * 10)

@@ -444,7 +444,25 @@ def test_guided_text_is_drawn_with_a_cache_as_it_would_be_without(name, guidance
 def test_beyond_its_context_a_guided_transformer_reads_on(name):
     one, labels = guidable(name), torch.tensor([0, 1])
     assert torch.equal(write(one, 2, labels, length=60, guidance=1.0), write(one, 2, labels, length=60))
-    assert write(one, 2, labels, length=60, guidance=2.0).shape == (2, 60)
+
+
+@pytest.mark.parametrize("name", ["learned", "rotary"])
+@pytest.mark.parametrize("guidance", [0.0, 2.0])
+def test_a_full_context_is_read_again_with_guidance_as_it_would_be_without_a_cache(name, guidance):
+    """Half of the context of 24 is kept: the newest 12 symbols, which stand at its beginning then."""
+    one, labels, none = guidable(name), torch.tensor([0, 1]), torch.full((2,), 2)
+    quick = write(one, 2, labels, length=60, guidance=guidance, top_k=4)
+    known, generator, again = symbols(2, 0), seeded(), 0
+    slow = known
+    for _ in range(60):
+        if 1 + known.shape[1] > 24:
+            known, again = known[:, -12:], again + 1
+        with torch.no_grad():
+            without, labelled = (one.network(known, each)[:, -1].float() for each in (none, labels))
+        newest = draw(without + guidance * (labelled - without), 1.0, 4, generator)
+        known, slow = torch.cat([known, newest], dim=1), torch.cat([slow, newest], dim=1)
+    assert again == 3
+    assert torch.equal(quick, slow)
 
 
 class TellsItsLabel(torch.nn.Module):
