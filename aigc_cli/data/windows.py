@@ -13,7 +13,7 @@ from aigc_cli.randomness import mix
 SHARDS, RUNS, ROWS = 2, 3, 4  # tell the draws of the order of shards, of runs and of a window's rows apart
 GROUP = 8  # shards of a slot that are drawn from together
 RUN_BYTES = 256 * 2**10  # read at one place: a disk's own read-ahead
-WINDOW_BYTES = 64 * 2**20  # of the windows of all slots together
+WINDOW_BYTES = 32 * 2**20  # of the windows of all slots together, twice: one is read while the other is served
 FEWEST_RUNS = 16  # of a window, however many slots there are
 
 
