@@ -45,7 +45,7 @@ class WindowedOrder:
         self.batches_per_epoch = sum(lengths) // (slots * share)
         self.line = self.batches_per_epoch * share  # samples of a slot
         self.run = max(1, RUN_BYTES // row_bytes)
-        self.window = self.run * max(FEWEST_RUNS, WINDOW_BYTES // (slots * RUN_BYTES))
+        self.window = self.run * max(FEWEST_RUNS, WINDOW_BYTES // (slots * self.run * row_bytes))
         self.windows = -(-self.line // self.window)  # of a slot in an epoch; the last is a shorter one
         self._group = -(-GROUP * per_shard // self.window) * self.window
         self._dealt = (-1, torch.empty(0), torch.empty(0))
