@@ -15,13 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import small_files
-from benchmarks.curves import Panel, draw
+from benchmarks.curves import Panel, draw, said
 from benchmarks.measuring import Report, parsed, parser
 
 ROOT = Path(__file__).parents[1]
 SETTLED = 3  # seconds after which a folder counts as one that nobody is changing
 EVERY = 0.1  # seconds between looks at memory
-FIGURES = {"start": "s", "served": "images/s", "trained": "images/s", "own": "MB", "mapped": "MB"}  # of served_pack
+FIGURES = {
+    "start": "s",
+    "served": "images/s",
+    "trained": "images/s",
+    "beside": "images/s",
+    "own": "MB",
+    "mapped": "MB",
+}  # of served_pack
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = {size: packed(node) for size, node in nodes.items()}
         for _ in range(options.rounds):
             for size, node in nodes.items():
-                used(node, options, found[size])
+                used(node, nodes[min(nodes)], options, found[size])
     report.settings = {"side": small_files.SIDE, "bytes_a_file": 54 + 3 * small_files.SIDE**2, "batch": 128}
     for size, values in found.items():
         for name, rounds in values.items():
@@ -78,12 +85,12 @@ def packed(node: Mapping[str, Any]) -> dict[str, list[float]]:
     return {"packing": [seconds], "packing, memory": [peak], "every file looked at": [watched(line)[0]]}
 
 
-def used(node: Mapping[str, Any], options: Namespace, values: dict[str, list[float]]) -> None:
-    """Start, serve and train in processes of their own, and append the figures."""
-    line = [sys.executable, "-m", "benchmarks.served_pack", json.dumps(node), str(options.seconds)]
-    said = json.loads(run(line).splitlines()[-1])
+def used(node: Mapping[str, Any], small: Mapping[str, Any], options: Namespace, values: dict[str, list[float]]) -> None:
+    """Start, serve and train in processes of their own, on a small folder in turn, and append the figures."""
+    line = [sys.executable, "-m", "benchmarks.served_pack", json.dumps(node), json.dumps(small), str(options.seconds)]
+    answer = json.loads(run(line).splitlines()[-1])
     for name in FIGURES:
-        values.setdefault(name, []).append(said[name])
+        values.setdefault(name, []).append(answer[name])
     values.setdefault("aigc train", []).append(begun(node))
 
 
@@ -139,7 +146,7 @@ def _held(pid: int) -> float:
 def summarise(report: Report, found: Mapping[int, Mapping[str, list[float]]]) -> None:
     """Compare the largest folder with the smallest."""
     few, many = found[min(found)], found[max(found)]
-    slower = report.ratio("training, most / fewest files", many["trained"], few["trained"])
+    slower = report.ratio("training, most / fewest files", many["trained"], many["beside"])
     report.require("training speed, most / fewest files", slower, least=0.95)
     later = sorted(many["start"])[len(many["start"]) // 2] - sorted(few["start"])[len(few["start"]) // 2]
     report.require("seconds that a start is longer with most files", later, most=0.5)
@@ -157,7 +164,8 @@ def panels(found: Mapping[int, Mapping[str, list[float]]]) -> list[Panel]:
               log_y=True, **files),
         Panel("Starting", y="seconds", lines={"aigc train, to its first step": line("aigc train"),
               "of these opening data, to the first batch": line("start")}, **files),
-        Panel("Training a VAE on the CPU", y="images/s", lines={"training": line("trained")}, **files),
+        Panel("Training a VAE on the CPU", y="images/s", lines={"training": line("trained"),
+              f"on {said(min(found))} files, in turn": line("beside")}, **files),
         Panel("Memory", y="MB", lines={"packing": line("packing, memory"), "training": line("own"),
               "mapped from the cache": line("mapped")}, **files),
     ]  # fmt: skip

@@ -27,6 +27,7 @@ SMALLEST = {
     "first_minute": ["--seeds", "0", "--samples=20", "--epochs=1", "--overrides", "steps=2", "data.count=200"],
     "cached_sampling": ["--presets", "wavenet", "--symbols=2", "--rounds=1", "--overrides", "model.network.width=4",
                         "model.network.skip=4", "model.network.stacks=1"],
+    "data_growth": ["--sizes", "1000", "--workers=1", "--seconds=0.01", "--rounds=1"],
     "gpu_throughput": ["--device=cpu", "--cases", "dcgan:16:2", "--precisions", "fp32", "--steps=1", "--matmul=64",
                        "--copied=1000", "--rounds=1"],
     "vae_end_to_end": ["--batch=8", "--steps=2", "--hidden=8", "--rounds=1"],

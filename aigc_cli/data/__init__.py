@@ -24,6 +24,7 @@ DATASETS: dict[str, str] = {
     "shakespeare": "aigc_cli.data.shakespeare:Shakespeare",
     "reviews": "aigc_cli.data.reviews:Reviews",
     "pairs": "aigc_cli.data.pairs:SentencePairs",
+    "packed": "aigc_cli.data.packed:Packed",
 }
 
 WELL_KNOWN = (

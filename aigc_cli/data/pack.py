@@ -20,8 +20,8 @@ from aigc_cli.data import PIPELINE, check_pipeline
 from aigc_cli.data.cache import TEMPORARY, cache_folder, into_place, locked
 from aigc_cli.data.noticing import fingerprint_of, remembered
 from aigc_cli.data.packing import Packed, too_many, write_pack
-from aigc_cli.data.shards import Shards, shard_names
-from aigc_cli.data.source import Contents, Rows, Source, Stream, arrays_of
+from aigc_cli.data.shards import Folder, Place, Shards, shard_names
+from aigc_cli.data.source import Contents, Made, Rows, Source, Stream, arrays_of
 from aigc_cli.data.streaming import write_stream
 from aigc_cli.errors import DataError
 from aigc_cli.files import atomic_write, file_digest
@@ -29,7 +29,7 @@ from aigc_cli.files import atomic_write, file_digest
 if TYPE_CHECKING:
     from aigc_cli.interfaces import DataSpec
 
-FORMAT = 1  # of packs of a file for each array; those cut into shards are of the next, which an older aigc cannot read
+FORMAT, FORMATS = 1, (1, 2)  # of packs of a file for each array; and of shards as well, which an older aigc knows not
 SMALL = 1000  # training samples, below which advice is due
 
 
@@ -49,6 +49,7 @@ class Pack:
     given: int | None = None  # files, or texts: those that cannot be used as well; None: one of every sample
     fresh: bool = False  # packed by this call
     per_shard: int | None = None  # records of a file; None: all
+    remote: Place | None = None  # fetches files that lie elsewhere to `path`
 
     @functools.cached_property
     def spec(self) -> DataSpec:
@@ -56,6 +57,11 @@ class Pack:
         from aigc_cli.interfaces import DataSpec
 
         return DataSpec.from_dict(self.about)
+
+    @property
+    def place(self) -> Place:
+        """Return what knows where the files are."""
+        return self.remote or Folder(self.path)
 
     def split(self, name: str) -> tuple[NDArray, NDArray | None]:
         """Return samples (N, *shape), and what comes with them: labels (N,) int64, or sources (N, *their shape).
@@ -75,8 +81,8 @@ class Pack:
         names = shard_names(split, array, whole[0], self.per_shard)
         if self.per_shard and len(names) > 1:
             # It stands for an array wherever rows are all that is asked for.
-            return cast(NDArray, Shards(names, row, whole[0], self.per_shard, self.path.joinpath))
-        return np.memmap(self.path / f"{split}.{array}", row.dtype, "c", shape=whole)
+            return cast(NDArray, Shards(names, row, whole[0], self.per_shard, self.place))
+        return np.memmap(self.place(names[0]), row.dtype, "c", shape=whole)
 
     def rejections(self) -> list[tuple[str, str]]:
         """Return (path, reason) of what could not be used."""
@@ -86,7 +92,7 @@ class Pack:
     def damage(self) -> list[str]:
         """Compare every file with its checksum; return the names of those that differ."""
         files = json.loads((self.path / "meta.json").read_text())["files"]
-        return [name for name, about in files.items() if file_digest(self.path / name) != about["sha256"]]
+        return [name for name, about in files.items() if file_digest(self.place(name)) != about["sha256"]]
 
 
 def open_data(node: Mapping[str, Any], *, progress: bool = True, anew: bool = False) -> Pack:
@@ -96,25 +102,14 @@ def open_data(node: Mapping[str, Any], *, progress: bool = True, anew: bool = Fa
     """
     settings = check_pipeline(node)
     own = {key: value for key, value in node.items() if key not in PIPELINE}
-    source: Source | Stream = bind("datasets", own, "data")()
+    source: Source | Stream | Made = bind("datasets", own, "data")()
     cache = cache_folder(settings["cache"])
-    known = None if anew else remembered(source, own, cache)
-    pack = read_pack(cache / f"{source.name}-{known[:12]}", known) if known else None
-    fingerprint = known if known and pack else fingerprint_of(source, own, cache)
-    path = cache / f"{source.name}-{fingerprint[:12]}"
-    pack = pack or read_pack(path, fingerprint)
-    if pack is None:
-        try:
-            with locked(cache, path.name):
-                # Another process may have packed it while this one waited.
-                pack = read_pack(path, fingerprint) or _packed(source, path, fingerprint, settings, progress)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            if error.filename and not Path(error.filename).is_relative_to(cache):
-                raise DataError(f"data: cannot read '{error.filename}' ({reason}).") from None
-            raise DataError(
-                f"data.cache: cannot write to '{cache}' ({reason}). Type data.cache= and a folder with room."
-            ) from None
+    if isinstance(source, Made):
+        pack = source.pack(cache)
+    else:
+        known = None if anew else remembered(source, own, cache)
+        pack = read_pack(cache / f"{source.name}-{known[:12]}", known) if known else None
+        pack = pack or _read_or_packed(source, fingerprint_of(source, own, cache), cache, settings, progress)
     refuse_bad(pack, settings["max_bad"])
     return pack
 
@@ -124,6 +119,25 @@ def refuse_bad(pack: Pack, max_bad: float) -> None:
     what = "texts" if pack.about["kind"] == "text" else "files"
     given = sum(pack.counts.values()) + pack.rejected if pack.given is None else pack.given
     too_many(pack.rejections(), given, max_bad, what)
+
+
+def _read_or_packed(
+    source: Source | Stream, fingerprint: str, cache: Path, settings: Mapping[str, Any], progress: bool
+) -> Pack:
+    path = cache / f"{source.name}-{fingerprint[:12]}"
+    if pack := read_pack(path, fingerprint):
+        return pack
+    try:
+        with locked(cache, path.name):
+            # Another process may have packed it while this one waited.
+            return read_pack(path, fingerprint) or _packed(source, path, fingerprint, settings, progress)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.filename and not Path(error.filename).is_relative_to(cache):
+            raise DataError(f"data: cannot read '{error.filename}' ({reason}).") from None
+        raise DataError(
+            f"data.cache: cannot write to '{cache}' ({reason}). Type data.cache= and a folder with room."
+        ) from None
 
 
 def advice(pack: Pack, augment: Sequence[str] = (), critic: str | None = None) -> str | None:
@@ -144,17 +158,22 @@ def advice(pack: Pack, augment: Sequence[str] = (), critic: str | None = None) -
     )
 
 
+def pack_of(meta: Mapping[str, Any], path: Path, remote: Place | None = None) -> Pack:
+    """Return the pack that a meta.json is of; KeyError, TypeError where it is of none."""
+    return Pack(
+        meta["spec"], path, meta["counts"], meta["rejected"], meta["fingerprint"], meta["ignored"], meta.get("given"),
+        per_shard=meta.get("per_shard"), remote=remote,
+    )  # fmt: skip
+
+
 def read_pack(path: Path, fingerprint: str) -> Pack | None:
     """Return the pack at a path; None, with a warning, where its files are not what its meta says."""
     try:
         meta = json.loads((path / "meta.json").read_text())
-        if meta["format"] not in (FORMAT, FORMAT + 1) or meta["fingerprint"] != fingerprint:
+        if meta["format"] not in FORMATS or meta["fingerprint"] != fingerprint:
             return None
         wrong = [name for name, about in meta["files"].items() if (path / name).stat().st_size != about["bytes"]]
-        pack = Pack(
-            meta["spec"], path, meta["counts"], meta["rejected"], fingerprint, meta["ignored"], meta.get("given"),
-            per_shard=meta.get("per_shard"),
-        )  # fmt: skip
+        pack = pack_of(meta, path)
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         if not os.path.exists(path):  # unlike Path.exists, false too where we may not look: no pack for us
             return None
@@ -183,7 +202,7 @@ def _packed(
             "counts": done.counts, "rejected": len(done.rejected), "ignored": done.ignored, "given": done.given,
             "files": done.files,
         }  # fmt: skip
-        meta |= {"format": FORMAT + 1, "per_shard": done.per_shard} if done.per_shard else {}
+        meta |= {"format": FORMATS[-1], "per_shard": done.per_shard} if done.per_shard else {}
         atomic_write(folder / "meta.json", json.dumps(meta, indent=1).encode())
         into_place(folder, path)
     finally:

@@ -60,7 +60,7 @@ class Buffers:
 
 
 def placed(arrays: Sequence[NDArray | Shards], device: torch.device, ranks: Ranks) -> list[Tensor] | None:
-    """Put arrays on the GPU or into memory, as (N, width); one file stays mapped else. None: shards stay there."""
+    """Put arrays on the GPU or into memory, as (N, width), or leave them mapped; None: shards stay on the disk."""
     if any(isinstance(array, Shards) for array in arrays):  # all or none: they are read together
         where = _room(sum(array.nbytes for array in arrays), device, ranks)
         return [_filled(array, where) for array in arrays] if where else None

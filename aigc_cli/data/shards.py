@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,20 +101,41 @@ class ShardWriter:
         return {file.path.name: file.about() for file in self._files}
 
 
+class Place(Protocol):
+    """Know where the files of a pack lie on this machine."""
+
+    def __call__(self, name: str) -> Path:
+        """Return the path of a file, which is there from now on."""
+        ...
+
+    def want(self, names: Sequence[str]) -> None:
+        """Expect to be asked for these files next."""
+        ...
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder that holds all files."""
+
+    path: Path
+
+    def __call__(self, name: str) -> Path:
+        """Return the path of a file."""
+        return self.path / name
+
+    def want(self, names: Sequence[str]) -> None:
+        """Do nothing: they are there."""
+
+
 class Shards:
-    """Read the rows of shard files as an array (N, *row.shape) would be; a file is mapped when it is first needed.
+    """Read the rows of shard files as an array (N, *row.shape) would be; a file is mapped when it is first needed."""
 
-    locate: name -> path; where shards lie elsewhere, it fetches them.
-    """
-
-    def __init__(
-        self, names: Sequence[str], row: Rows, count: int, per_shard: int, locate: Callable[[str], Path]
-    ) -> None:
+    def __init__(self, names: Sequence[str], row: Rows, count: int, per_shard: int, place: Place) -> None:
         self.row, self.per_shard = row, per_shard
         self.shape, self.dtype, self.ndim = (count, *row.shape), row.dtype, 1 + len(row.shape)
         self.size, self.nbytes = math.prod(self.shape), count * row.nbytes
         self.lengths = [min(per_shard, count - start) for start in range(0, count, per_shard)]  # rows of each
-        self._names, self._locate = names, locate
+        self._names, self._place = names, place
         self._mapped: OrderedDict[int, NDArray] = OrderedDict()
 
     def __len__(self) -> int:
@@ -121,7 +143,11 @@ class Shards:
 
     def path(self, shard: int) -> Path:
         """Return where a shard lies on this machine."""
-        return self._locate(self._names[shard])
+        return self._place(self._names[shard])
+
+    def want(self, shards: Iterable[int]) -> None:
+        """Expect to be asked for these shards next."""
+        self._place.want([self._names[shard] for shard in shards])
 
     def part(self, shard: int) -> NDArray:
         """Map the rows of a shard, copy on write: torch warns of arrays that cannot be written."""

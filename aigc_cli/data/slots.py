@@ -77,12 +77,12 @@ class Slot:
     def _at(self, epoch: int, which: int) -> Loaded:
         """Return a window; from now on the one after it is read, into the other buffer."""
         if self._key != (epoch, which):
-            self._key, ahead = (epoch, which), self._ahead
-            if ahead is None or ahead.key != self._key:
+            ahead = self._ahead
+            if ahead is None or ahead.key != (epoch, which):
                 if ahead:
                     ahead.wait()  # it writes into the buffer
-                ahead = self._load(self._key)
-            self._loaded = ahead.result()
+                ahead = self._load((epoch, which))
+            self._loaded, self._key = ahead.result(), (epoch, which)
             following = (epoch, which + 1) if which + 1 < self.order.windows else (epoch + 1, 0)
             self._ahead = self._load(following)
         return self._loaded
@@ -93,11 +93,13 @@ class Slot:
 
     def _read(self, epoch: int, which: int, buffers: Sequence[Tensor]) -> Loaded:
         window, phase = self.order.window_of(epoch, self.number, which), self.phase(epoch)
+        following = self.order.following(epoch, self.number, which)
         for shards, buffer in zip(self.arrays, buffers, strict=True):
             place = 0
             for shard, start, count in window.reads:
                 shards.read(shard, start, buffer[place : place + count].numpy(), phase)
                 place += count
+            shards.want(following)
         return Loaded(window, buffers)
 
 

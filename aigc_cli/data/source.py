@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aigc_cli.data.folders import Listing
+    from aigc_cli.data.pack import Pack
 
 DECODING = 2  # raised when decoded samples change, so that old packs are not taken for new ones
 
@@ -114,6 +117,15 @@ class Source(Protocol):
 
     def reader(self, split: str) -> Reader:
         """Return the function that decodes a key; called once per split in each process. It raises Rejected."""
+        ...
+
+
+@runtime_checkable
+class Made(Protocol):
+    """Data that were packed before, here or elsewhere."""
+
+    def pack(self, cache: Path) -> Pack:
+        """Open the pack; what lies elsewhere is fetched into the cache."""
         ...
 
 

@@ -30,8 +30,11 @@ class TensorData:
     batch_size: of the global batch, over all ranks and micro-batches. Of it, a rank is served its own contiguous part:
     micro-batch m of the step is the same samples however many ranks share the work.
 
+    Data in shards, which packs of more than 4 GB are, are shuffled by shard and within windows instead, as windows.py
+    says, wherever they are held: the order is the pack's, whatever memory a machine has.
+
     Running text that is trained on is cut into windows anew each epoch, which begin p symbols later, p drawn of the
-    seed and the epoch: so a model sees each symbol in every place. Unless p is 0, there is a window less.
+    seed and the epoch: so a model sees each symbol in every place. Unless p is 0, a window less is in each file.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from aigc_cli.randomness import mix
 SHARDS, RUNS, ROWS = 2, 3, 4  # tell the draws of the order of shards, of runs and of a window's rows apart
 GROUP = 8  # shards of a slot that are drawn from together
 RUN_BYTES = 256 * 2**10  # read at one place: a disk's own read-ahead
-WINDOW_BYTES = 64 * 2**20  # of the windows of all slots together
+WINDOW_BYTES = 32 * 2**20  # of the windows of all slots together, twice: one is read while the other is served
 FEWEST_RUNS = 16  # of a window, however many slots there are
 
 
@@ -45,7 +45,7 @@ class WindowedOrder:
         self.batches_per_epoch = sum(lengths) // (slots * share)
         self.line = self.batches_per_epoch * share  # samples of a slot
         self.run = max(1, RUN_BYTES // row_bytes)
-        self.window = self.run * max(FEWEST_RUNS, WINDOW_BYTES // (slots * RUN_BYTES))
+        self.window = self.run * max(FEWEST_RUNS, WINDOW_BYTES // (slots * self.run * row_bytes))
         self.windows = -(-self.line // self.window)  # of a slot in an epoch; the last is a shorter one
         self._group = -(-GROUP * per_shard // self.window) * self.window
         self._dealt = (-1, torch.empty(0), torch.empty(0))
@@ -67,6 +67,16 @@ class WindowedOrder:
         reads.sort()
         rows = torch.cat([torch.arange(count) + shard * self.per_shard + start for shard, start, count in reads])
         return Window(reads, rows, torch.randperm(len(rows), generator=self._generator(epoch, ROWS, slot, number)))
+
+    def following(self, epoch: int, slot: int, number: int) -> list[int]:
+        """Return the shards of the group after a window's; none but where the window is the first of its group."""
+        if number * self.window % self._group:
+            return []
+        first = number * self.window + self._group
+        if first >= self.line:
+            epoch, first = epoch + 1, 0
+        start, size = slot * self.line + first, min(self._group, self.line - first)
+        return [shard for shard, *_ in self._pieces(epoch, start, size)]
 
     def _pieces(self, epoch: int, start: int, count: int) -> list[tuple[int, int, int]]:
         """Find a stretch of the shuffled shards, laid end to end: (shard, start, count) of each that it touches."""

@@ -54,7 +54,7 @@ def _node(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     if changes.get("root") is not None and "root" not in node:
         raise ConfigError(f"data.root: '{node.get('name')}' is not read from a folder. Leave it out.")
     root = changes.get("root") or node.get("root")
-    if root is not None and not Path(str(root)).expanduser().exists():
+    if root is not None and "://" not in str(root) and not Path(str(root)).expanduser().exists():
         raise ConfigError(f"data.root: no folder {root!r}, where the data lay. Type data.root= and where they lie now.")
     typed = {key: value for key, value in changes.items() if value is not None}
     cache = node.get("cache")
