@@ -127,6 +127,13 @@ class Batch(NamedTuple):
     condition: Tensor | None  # labels (B,) int64, or the source (B, *its shape) as stored; None where there is none
     step: Tensor  # 0-d int64, so that schedules also work inside a captured graph
 
+    def chunks(self, parts: int) -> list[Batch]:
+        """Cut it into equal micro-batches."""
+        if parts == 1:
+            return [self]
+        conditions = self.condition.chunk(parts) if self.condition is not None else [None] * parts
+        return [Batch(x, condition, self.step) for x, condition in zip(self.x.chunk(parts), conditions, strict=True)]
+
 
 def nothing(batch: Batch) -> None:
     """Do nothing after an update."""

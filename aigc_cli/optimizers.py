@@ -66,7 +66,8 @@ def sgd(
     if nesterov and not momentum:
         raise ConfigError("optimizer.nesterov: true needs momentum. Type optimizer.momentum=0.9.")
     params = list(params)
-    return lean(SGD)(params, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=fusable(params))
+    fused = fusable(params) and not any(hasattr(p, "device_mesh") for p in params)  # torch splits its fused Adam only
+    return lean(SGD)(params, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=fused)
 
 
 @functools.cache

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +18,18 @@ from aigc_cli.averaging import WeightAverage, reestimate_batch_norm
 from aigc_cli.captured import Pieces, Wanted, graphs_for
 from aigc_cli.compiled import compiled
 from aigc_cli.devices import Device
-from aigc_cli.distributed import as_first_has, ranks
+from aigc_cli.distributed import as_first_has, greatest, ranks
 from aigc_cli.divergence import Losses
 from aigc_cli.errors import CheckpointError
 from aigc_cli.gradients import GradientSum
 from aigc_cli.interfaces import Batch, Logs, Model, Phase, nothing
 from aigc_cli.optimizers import load_state, make_capturable, portable_state, set_rate
+from aigc_cli.ownership import described, owned
 from aigc_cli.profiling.spans import BACKWARD, EXCHANGE, FORWARD, GRADIENT, OPTIMIZER, UNMEASURED, Span, unmeasured
 from aigc_cli.randomness import mix, seed_default_generators
+
+if TYPE_CHECKING:
+    from aigc_cli.sharding import Shards
 
 
 class Trainer:
@@ -51,29 +55,31 @@ class Trainer:
         channels_last: bool,
         cuda_graph: Wanted,
         compile: Wanted,
+        shard: bool = False,
     ) -> None:
         if channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  (torch's stubs forget it)
         self.model = model.to(device.torch).train()
         self.device, self.schedule = device, schedule
         self.seed, self.accumulate, self.clip = seed, accumulate, clip
+        self.pieces = Pieces(None if shard else graphs_for(cuda_graph, device), required=cuda_graph is True)
+        self.average = WeightAverage(model, ema, fixed=device.torch if self.pieces.fixed else None) if ema else None
+        self.shards = self._sharded(model) if shard else None
         self.phases = compiled(model.phases()) if compile is True else model.phases()
-        self.parameters = _owned(model, self.phases)
+        self.parameters = owned(model, self.phases)
         self.optimizers = {name: optimizers[name](list(params.values())) for name, params in self.parameters.items()}
         self.rates = {name: [group["lr"] for group in o.param_groups] for name, o in self.optimizers.items()}
         scaling = device.precision == "fp16"
         self.scalers = {name: GradScaler(device.torch.type, enabled=scaling) for name in self.optimizers}
         self.losses = Losses(self.scalers)
-        self.pieces = Pieces(graphs_for(cuda_graph, device), required=cuda_graph is True)
         if self.pieces.fixed:
             for optimizer in self.optimizers.values():
                 make_capturable(optimizer)
-        self.average = WeightAverage(model, ema, fixed=device.torch if self.pieces.fixed else None) if ema else None
         self.averaged = {p for name in model.generative for p in getattr(model, name).parameters()}
         self.advancing = [module for module in model.modules() if isinstance(module, Advances)]
         self.ranks = ranks()
         self.parts = self.ranks.world * accumulate  # micro-batches of a step
-        together = self.phases if self.ranks.world > 1 else ()
+        together = self.phases if self.ranks.world > 1 and not shard else ()
         self.sums = {phase.name: GradientSum(phase.params) for phase in together}
         self.steps = 0
         self.span: Span = unmeasured  # a profile puts its own in here
@@ -83,7 +89,7 @@ class Trainer:
         self._set_rates()
         logs: Logs = {}
         with self.device.rounding_products(), self.pieces.step(batch) as given:
-            batches = _split(given, self.accumulate)
+            batches = given.chunks(self.accumulate)
             if self.steps == 0:
                 self._begin(batches[0])
             for order, phase in enumerate(self.phases):
@@ -97,7 +103,12 @@ class Trainer:
         """Begin on all ranks with what the first one has: its weights, and what it learns from the first batch."""
         if isinstance(self.model, Fits) and self.ranks.first:
             self.model.fit(batch)
-        as_first_has([*self.model.parameters(), *self.model.buffers()])
+        as_first_has([*(() if self.shards else self.model.parameters()), *self.model.buffers()])
+
+    def _sharded(self, model: Model) -> Shards:
+        from aigc_cli.sharding import Shards  # few need it, and it takes a second to import
+
+        return Shards(model, self.average.average if self.average else None, self.device.torch)
 
     def _update(self, order: int, phase: Phase, batches: list[Batch]) -> Logs:
         """Run the pieces of a phase; what is no part of them, seeds and rates, is set before each."""
@@ -137,9 +148,10 @@ class Trainer:
             loss, logs = phase.loss(batch)
         if self.sums and last and not self.pieces.fixed:
             self.sums[phase.name].arm()
-        # Confined to the phase: other phases' parameters receive no gradient and cost none.
+        # Confined to the phase: others' parameters receive no gradient and cost none. Shards take the ranks' mean.
+        parts, inputs = (self.accumulate, None) if self.shards else (self.parts, list(phase.params))
         with self._span(BACKWARD):
-            self.scalers[name].scale(loss / self.parts).backward(inputs=list(phase.params))
+            self.scalers[name].scale(loss / parts).backward(inputs=inputs)
         return {key: value.detach() for key, value in {**logs, "loss": loss}.items()}
 
     def _span(self, name: str, *, of_piece: bool = False) -> AbstractContextManager[object]:
@@ -160,7 +172,7 @@ class Trainer:
         if self.clip is not None or scaler.is_enabled():
             scaler.unscale_(optimizer)
             norm = get_total_norm([p.grad for p in phase.params if p.grad is not None])
-            means["gradient_norm"] = norm
+            means["gradient_norm"] = self.shards.number(norm) if self.shards else norm
             if self.clip is not None:
                 clip_grads_with_norm_(phase.params, self.clip, norm)
             applied = torch.isfinite(norm) if scaler.is_enabled() else None
@@ -188,25 +200,38 @@ class Trainer:
     def sampling(self) -> Iterator[Model]:
         """Lend the model as it samples: averaged weights, evaluation mode; training's randomness stays untouched."""
         devices = [self.device.torch] if self.device.torch.type == "cuda" else []
-        self.model.eval()
+        with torch.random.fork_rng(devices), torch.no_grad(), self._lent() as model:
+            if self.average:
+                reestimate_batch_norm(model, self.device.torch)
+            yield model
+
+    @contextmanager
+    def _lent(self) -> Iterator[Model]:
+        if self.shards:
+            with self.shards.sampler(self.steps) as model:
+                yield model
+            return
         try:
-            with torch.random.fork_rng(devices), torch.no_grad():
-                if self.average is None:
-                    yield self.model
-                else:
-                    with self.average.lent_to(self.model):
-                        reestimate_batch_norm(self.model.eval(), self.device.torch)
-                        yield self.model
+            with self.average.lent_to(self.model) if self.average else nullcontext():
+                yield self.model.eval()
         finally:
             self.model.train()
 
+    def gather(self, *, wanted: bool) -> None:
+        """Where the model is in parts, bring them together on the first rank, if any wants it. Collective."""
+        if self.shards and greatest([int(wanted)])[0]:
+            self.shards.gather(self.steps, self._state())
+
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain values only: what torch.load(weights_only=True) reads back."""
+        return self.shards.state(self.steps) if self.shards else self._state()
+
+    def _state(self) -> dict[str, Any]:
         rates = self._last_rates()
         return {
             "steps": self.steps,
             "model": self.model.state_dict(),
-            "parameters": {name: _described(params) for name, params in self.parameters.items()},
+            "parameters": {name: described(params) for name, params in self.parameters.items()},
             "optimizers": {name: portable_state(o, rates[name]) for name, o in self.optimizers.items()},
             "scalers": {name: scaler.state_dict() for name, scaler in self.scalers.items()},
             "average": self.average.state_dict() if self.average else None,
@@ -214,11 +239,13 @@ class Trainer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from state_dict's values."""
-        mine = {name: _described(params) for name, params in self.parameters.items()}
+        mine = {name: described(params) for name, params in self.parameters.items()}
         if state["parameters"] != mine:
             raise CheckpointError("trainer.pt: its optimisers are of another model (other names or shapes).")
         if (state["average"] is None) != (self.average is None):
             raise CheckpointError("trainer.pt: trainer.ema was switched since. Type restart=true to start afresh.")
+        if self.shards:
+            state = self.shards.cut(state, self._state(), self.optimizers)
         self.model.load_state_dict(state["model"])
         for name, optimizer in self.optimizers.items():
             load_state(optimizer, state["optimizers"][name])
@@ -227,27 +254,3 @@ class Trainer:
             self.average.load_state_dict(state["average"])
         self.steps = state["steps"]
         self.pieces.forget()
-
-
-def _owned(model: nn.Module, phases: Sequence[Phase]) -> dict[str, dict[str, nn.Parameter]]:
-    """Group the trainable parameters by optimiser, each in exactly one."""
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    owned: dict[str, dict[str, nn.Parameter]] = {}
-    for phase in phases:
-        owned.setdefault(phase.optimizer or phase.name, {}).update({names[p]: p for p in phase.params})
-    listed = [name for params in owned.values() for name in params]
-    trainable = [name for name, p in model.named_parameters() if p.requires_grad]
-    assert sorted(listed) == sorted(trainable), "every trainable parameter belongs to exactly one optimiser"
-    return owned
-
-
-def _described(params: Mapping[str, nn.Parameter]) -> list[list[Any]]:
-    return [[name, list(p.shape)] for name, p in params.items()]
-
-
-def _split(batch: Batch, parts: int) -> list[Batch]:
-    """Cut a batch into equal micro-batches."""
-    if parts == 1:
-        return [batch]
-    conditions = batch.condition.chunk(parts) if batch.condition is not None else [None] * parts
-    return [Batch(x, condition, batch.step) for x, condition in zip(batch.x.chunk(parts), conditions, strict=True)]

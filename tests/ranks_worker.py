@@ -27,7 +27,7 @@ def part(whole: Batch) -> Batch:
     return Batch(whole.x[mine], None if whole.condition is None else whole.condition[mine], whole.step)
 
 
-def trained(preset: str, conditional: bool) -> dict[str, torch.Tensor]:
+def trained(preset: str, conditional: bool, shard: bool) -> dict[str, torch.Tensor]:
     """Return the losses of each step and the weights after the last."""
     model = build(preset, conditional)
     optimizers = {
@@ -38,7 +38,7 @@ def trained(preset: str, conditional: bool) -> dict[str, torch.Tensor]:
     trainer = Trainer(
         model, optimizers, lambda step: 1.0, Device(CPU, "fp32"),
         seed=0, accumulate=accumulate, clip=1.0, ema=0.9, channels_last=False,
-        cuda_graph=False, compile=False,
+        cuda_graph=False, compile=False, shard=shard,
     )  # fmt: skip
     found = {}
     for step in range(STEPS):
@@ -51,15 +51,15 @@ def trained(preset: str, conditional: bool) -> dict[str, torch.Tensor]:
     return found | {name: value.detach().clone() for name, value in kept.items()}
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, shard: bool = False) -> None:
     """Train all; the first rank writes a file for each."""
     torch.set_num_threads(1)
     with connected("cpu", 5):
         for preset in TINY:
-            found = trained(preset, preset in ("dcgan", "ddpm", "transformer"))
+            found = trained(preset, preset in ("dcgan", "ddpm", "transformer"), shard)
             if ranks().first:
                 torch.save(found, folder / f"{preset}.pt")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), shard=sys.argv[2:] == ["shard"])
