@@ -116,12 +116,12 @@ class Pieces:
         replay()
         return value
 
-    def report(self, key: Hashable, work: Callable[[], Logs]) -> Logs:
+    def report(self, key: Hashable, work: Callable[[], tuple[Logs, Value]]) -> tuple[Logs, Value]:
         """Do a piece of work that returns logs; from a graph they are copied, since the next replay overwrites them."""
         if not self.fixed:
             return work()
-        names, values = self.run(key, lambda: _stacked(work()))
-        return dict(zip(names, values.clone().unbind(), strict=True))
+        names, values, more = self.run(key, lambda: _stacked(*work()))
+        return dict(zip(names, values.clone().unbind(), strict=True)), more
 
     def _placed(self, batch: Batch) -> Batch:
         """Copy a batch to where the pieces read it."""
@@ -146,5 +146,5 @@ class Pieces:
         self._captured.clear()
 
 
-def _stacked(logs: Logs) -> tuple[tuple[str, ...], Tensor]:
-    return tuple(logs), torch.stack([value.float() for value in logs.values()])
+def _stacked(logs: Logs, more: Value) -> tuple[tuple[str, ...], Tensor, Value]:
+    return tuple(logs), torch.stack([value.float() for value in logs.values()]), more

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from aigc_cli import compiled
 from aigc_cli.distributed import Ranks, ranks
 from aigc_cli.errors import ConfigError, TrainingError
 
@@ -31,6 +32,19 @@ class Device:
     def autocast(self) -> torch.autocast:
         """Return the context of a forward pass; disabled in fp32."""
         return torch.autocast(self.torch.type, DTYPES[self.precision], enabled=self.precision != "fp32")
+
+    @contextmanager
+    def rounding_products(self) -> Iterator[None]:
+        """Let CUDA round factors of fp32 products to TF32, as in convolutions: in training; figures stay exact."""
+        if self.torch.type != "cuda":
+            yield
+            return
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
     def __str__(self) -> str:
         name = torch.cuda.get_device_name(self.torch) if self.torch.type == "cuda" else self.torch.type.upper()
@@ -137,7 +151,7 @@ def explained(error: Exception, where: str, config: Mapping[str, Any], device: D
         said = "trainer.deterministic=true: the model takes a step that has no deterministic form on this device."
         return TrainingError(f"{said} Type trainer.deterministic=false.")
     if "out of memory" not in text and "allocate memory" not in text:
-        return None
+        return compiled.explained(error, config["trainer"])
     size, parts = config["batch_size"], config["trainer"]["accumulate"]
     return TrainingError(
         f"out of memory at {where} with batch_size={size} in {device.precision}. Type trainer.accumulate={2 * parts} "

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from aigc_cli import __version__, checkpoints
 from aigc_cli.abilities import Consults
 from aigc_cli.announcing import announce, say, warn
+from aigc_cli.building import trainer_builder
 from aigc_cli.captured import graphs_for
 from aigc_cli.checkpoints import first_stages
 from aigc_cli.config import bind
@@ -69,7 +69,7 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome | None:
     total = config["steps"] if config["epochs"] is None else max(1, round(config["epochs"] * data.batches_per_epoch))
     model, config = _built(config, directory, pack, device)
     files = _consulted(model)
-    trainer_of = _trainer_builder(model, config, total, device)
+    trainer_of = trainer_builder(model, config, total, device)
     if not ranks().first:
         return _follow(trainer_of, data, total, config["log_every"])
     evaluation, at_end = _prepared(config, pack, model, device, directory)
@@ -179,27 +179,6 @@ def _built(config: Config, directory: Path, pack: Pack, device: Device) -> tuple
 def _consulted(model: Model) -> Mapping[str, str]:
     """Let the model read the files that it learns by; return what they were."""
     return model.consult() if isinstance(model, Consults) else {}
-
-
-def _trainer_builder(model: Model, config: Config, total: int, device: Device) -> partial[Trainer]:
-    """Check every setting of the optimisers, schedule and trainer against the model's phases."""
-    node = {key: value for key, value in config["optimizer"].items() if key != "phases"}
-    overrides = config["optimizer"]["phases"]
-    names = [phase.optimizer or phase.name for phase in model.phases()]
-    for unknown in set(overrides) - set(names):
-        known = ", ".join(dict.fromkeys(names))
-        raise ConfigError(f"optimizer.phases.{unknown}: this model has no such phase. Phases: {known}.")
-    nodes = {name: {**node, **overrides.get(name, {})} for name in names}
-    optimizers = {name: bind("optimizers", settings, f"optimizer.phases.{name}") for name, settings in nodes.items()}
-    for build in optimizers.values():  # what their signatures cannot say, before anything is written
-        build([torch.nn.Parameter(torch.zeros(1))])
-    factor = bind("schedules", config["schedule"], "schedule")
-    parts, size = config["trainer"]["accumulate"] * ranks().world, config["batch_size"]
-    if size == parts and any(isinstance(module, _BatchNorm) for module in model.modules()):
-        raise ConfigError(f"batch_size: batch norm needs two samples a part. Type batch_size={2 * size}.")
-    settings = {key: value for key, value in config["trainer"].items() if key != "deterministic"}
-    settings["seed"] = config["seed"]
-    return partial(Trainer, model, optimizers, lambda step: factor(step, total), device, **settings)
 
 
 def _resume(trainer: Trainer, state: Mapping[str, Any] | None) -> float:

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from aigc_cli.abilities import Advances, Fits
 from aigc_cli.averaging import WeightAverage, reestimate_batch_norm
 from aigc_cli.captured import Pieces, Wanted, graphs_for
+from aigc_cli.compiled import compiled
 from aigc_cli.devices import Device
 from aigc_cli.distributed import as_first_has, ranks
 from aigc_cli.divergence import Losses
@@ -49,13 +50,14 @@ class Trainer:
         ema: float,
         channels_last: bool,
         cuda_graph: Wanted,
+        compile: Wanted,
     ) -> None:
         if channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  (torch's stubs forget it)
         self.model = model.to(device.torch).train()
         self.device, self.schedule = device, schedule
         self.seed, self.accumulate, self.clip = seed, accumulate, clip
-        self.phases = model.phases()
+        self.phases = compiled(model.phases()) if compile is True else model.phases()
         self.parameters = _owned(model, self.phases)
         self.optimizers = {name: optimizers[name](list(params.values())) for name, params in self.parameters.items()}
         self.rates = {name: [group["lr"] for group in o.param_groups] for name, o in self.optimizers.items()}
@@ -79,11 +81,11 @@ class Trainer:
     def step(self, batch: Batch) -> Logs:
         """Run the phases that are due. Nothing in here waits for the device."""
         self._set_rates()
-        if self.steps == 0:
-            self._begin(_split(batch, self.accumulate)[0])
         logs: Logs = {}
-        with self.pieces.step(batch) as given:
+        with self.device.rounding_products(), self.pieces.step(batch) as given:
             batches = _split(given, self.accumulate)
+            if self.steps == 0:
+                self._begin(batches[0])
             for order, phase in enumerate(self.phases):
                 if (self.steps + 1) % phase.every == 0:
                     logs |= {f"{phase.name}/{key}": value for key, value in self._update(order, phase, batches).items()}
@@ -98,15 +100,11 @@ class Trainer:
         as_first_has([*self.model.parameters(), *self.model.buffers()])
 
     def _update(self, order: int, phase: Phase, batches: list[Batch]) -> Logs:
-        """Run the pieces of a phase: what is not in them, seeds and rates, is set before each."""
-        for module in self.advancing:
-            module.advance()
+        """Run the pieces of a phase; what is no part of them, seeds and rates, is set before each."""
         logs: list[Logs] = []
-        for number, batch in enumerate(batches, self.ranks.rank * self.accumulate):
-            seed_default_generators(self.device.torch, mix(self.seed, self.steps, order, number))
-            if self.sums and batch is batches[-1] and not self.pieces.fixed:
-                self.sums[phase.name].arm()
-            learn = partial(self._learn, phase, batch, first=batch is batches[0])
+        for number, batch in enumerate(batches):
+            self._seed(order, self.ranks.rank * self.accumulate + number)
+            learn = partial(self._learn, phase, batch, first=number == 0, last=number == len(batches) - 1)
             with self._span(GRADIENT, of_piece=True):
                 logs.append(self.pieces.run((phase.name, number), learn))
         if self.sums:
@@ -115,56 +113,62 @@ class Trainer:
         averaging = self.average if not self.averaged.isdisjoint(phase.params) else None
         if averaging:
             averaging.advance()
-        seed_default_generators(self.device.torch, mix(self.seed, self.steps, order, self.parts))  # as all ranks do
-        descend = partial(self._descend, phase, logs, batches[-1], averaging)
         with self.span(OPTIMIZER):
-            means = self.pieces.report((phase.name, "descent"), descend)
+            descend = partial(self._descend, phase, logs, averaging)
+            means, applied = self.pieces.report((phase.name, "descent"), descend)
         self.losses.note(phase, self.steps + 1, means["loss"])
+        # Reading `applied` waits for the device: only in fp16, and only for a phase with something to do afterwards.
+        if phase.after is not nothing and (applied is None or bool(applied)):
+            self._seed(order, self.parts)  # the same on all ranks
+            with torch.no_grad():
+                after = partial(phase.after, batches[-1])
+                after() if self.sums else self.pieces.run((phase.name, "after"), after)  # where ranks talk
         return means
 
-    def _span(self, name: str, *, of_piece: bool) -> AbstractContextManager[object]:
-        """Measure a whole piece where it is replayed, since nothing within can be; else what it consists of."""
-        return self.span(name) if of_piece == self.pieces.fixed else UNMEASURED
-
-    def _learn(self, phase: Phase, batch: Batch, *, first: bool) -> Logs:
+    def _learn(self, phase: Phase, batch: Batch, *, first: bool, last: bool) -> Logs:
         """Add a micro-batch's gradient."""
         name = phase.optimizer or phase.name
-        if first:  # what the ranks exchange between two replays must stay where it is
+        if first:
+            # What ranks exchange between two replays stays where it is.
             self.optimizers[name].zero_grad(set_to_none=not (self.sums and self.pieces.fixed))
-        with self._span(FORWARD, of_piece=False), self.device.autocast():
+            for module in self.advancing:
+                module.advance()
+        with self._span(FORWARD), self.device.autocast():
             loss, logs = phase.loss(batch)
+        if self.sums and last and not self.pieces.fixed:
+            self.sums[phase.name].arm()
         # Confined to the phase: other phases' parameters receive no gradient and cost none.
-        with self._span(BACKWARD, of_piece=False):
+        with self._span(BACKWARD):
             self.scalers[name].scale(loss / self.parts).backward(inputs=list(phase.params))
         return {key: value.detach() for key, value in {**logs, "loss": loss}.items()}
 
-    def _descend(self, phase: Phase, logs: list[Logs], batch: Batch, averaging: WeightAverage | None) -> Logs:
-        """Move the parameters by the gradients that were gathered, and what follows them; return the logs' means."""
-        means = {key: torch.stack([part[key] for part in logs]).mean(0) for key in logs[0]} if logs[1:] else logs[0]
-        applied = self._apply(phase, means)
-        if averaging:
-            averaging.update(applied)
-        # Reading `applied` waits for the device: only in fp16, and only for a phase with something to do afterwards.
-        if phase.after is not nothing and (applied is None or bool(applied)):
-            with torch.no_grad():
-                phase.after(batch)
-        return means
+    def _span(self, name: str, *, of_piece: bool = False) -> AbstractContextManager[object]:
+        """Measure a whole piece where it is replayed, since nothing within can be; else what it consists of."""
+        return self.span(name) if of_piece == self.pieces.fixed else UNMEASURED
 
-    def _apply(self, phase: Phase, logs: Logs) -> Tensor | None:
-        """Clip and step; return whether the update was applied (0-d bool), or None where nothing can skip it."""
-        name = phase.optimizer or phase.name
+    def _seed(self, order: int, number: int) -> None:
+        seed_default_generators(self.device.torch, mix(self.seed, self.steps, order, number))
+
+    def _descend(self, phase: Phase, logs: list[Logs], averaging: WeightAverage | None) -> tuple[Logs, Tensor | None]:
+        """Clip, step and average; return the logs' means, and whether the update was applied (0-d bool).
+
+        None: nothing can skip it.
+        """
+        name, applied = phase.optimizer or phase.name, None
         optimizer, scaler = self.optimizers[name], self.scalers[name]
-        applied = None
+        means = {key: torch.stack([part[key] for part in logs]).mean(0) for key in logs[0]} if logs[1:] else logs[0]
         if self.clip is not None or scaler.is_enabled():
             scaler.unscale_(optimizer)
             norm = get_total_norm([p.grad for p in phase.params if p.grad is not None])
-            logs["gradient_norm"] = norm
+            means["gradient_norm"] = norm
             if self.clip is not None:
                 clip_grads_with_norm_(phase.params, self.clip, norm)
             applied = torch.isfinite(norm) if scaler.is_enabled() else None
         scaler.step(optimizer)
         scaler.update()
-        return applied
+        if averaging:
+            averaging.update(applied)
+        return means, applied
 
     def _set_rates(self) -> None:
         factor = self.schedule(self.steps)

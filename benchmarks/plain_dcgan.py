@@ -42,8 +42,8 @@ def initialise(module: nn.Module) -> None:
 class PlainDCGAN:
     """Two networks, two optimisers, one loss."""
 
-    def __init__(self, width: int = WIDTH) -> None:
-        self.generator, self.critic = generator_layers(width), critic_layers(width)
+    def __init__(self, width: int = WIDTH, device: torch.device | None = None) -> None:
+        self.generator, self.critic = generator_layers(width).to(device), critic_layers(width).to(device)
         self.generator.apply(initialise)
         self.critic.apply(initialise)
         self.loss = nn.BCELoss()
@@ -57,13 +57,13 @@ class PlainDCGAN:
     def step(self, real: Tensor) -> list[float]:
         """Update both networks as the tutorial does, and read what it logs."""
         self.critic.zero_grad()
-        label = torch.full((len(real),), 1.0)
+        label = torch.full((len(real),), 1.0, device=real.device)
         output = self.critic(real).view(-1)
         real_loss = self.loss(output, label)
         real_loss.backward()
         real_score = output.mean().item()
 
-        noise = torch.randn(len(real), LATENT, 1, 1)
+        noise = torch.randn(len(real), LATENT, 1, 1, device=real.device)
         fake = self.generator(noise)
         label.fill_(0.0)
         output = self.critic(fake.detach()).view(-1)

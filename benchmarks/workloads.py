@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from aigc_cli.building import trainer_builder
 from aigc_cli.composing.compose import compose
 from aigc_cli.config import bind
 from aigc_cli.devices import Device
@@ -20,14 +21,7 @@ def trainer_for(overrides: Sequence[str], spec: DataSpec, device: Device) -> Tra
     config: Mapping[str, Any] = compose("train", overrides).config
     torch.manual_seed(config["seed"])
     model = bind("models", config["model"], "model")(spec)
-    node = {key: value for key, value in config["optimizer"].items() if key != "phases"}
-    names = {phase.optimizer or phase.name for phase in model.phases()}
-    phases = config["optimizer"]["phases"]
-    optimizers = {name: bind("optimizers", node | phases.get(name, {}), "optimizer") for name in names}
-    factor = bind("schedules", config["schedule"], "schedule")
-    settings = {key: value for key, value in config["trainer"].items() if key != "deterministic"}
-    seed, total = config["seed"], config["steps"]
-    return Trainer(model, optimizers, lambda step: factor(step, total), device, seed=seed, **settings)
+    return trainer_builder(model, config, config["steps"], device)()
 
 
 def random_batch(spec: DataSpec, size: int, device: torch.device) -> Batch:

@@ -38,6 +38,7 @@ def trained(preset: str, conditional: bool) -> dict[str, torch.Tensor]:
     trainer = Trainer(
         model, optimizers, lambda step: 1.0, Device(CPU, "fp32"),
         seed=0, accumulate=accumulate, clip=1.0, ema=0.9, channels_last=False,
+        cuda_graph=False, compile=False,
     )  # fmt: skip
     found = {}
     for step in range(STEPS):

@@ -180,8 +180,8 @@ def trainer_of(preset: str, conditional: bool = False, **changes) -> Trainer:
     node = {key: value for key, value in config["optimizer"].items() if key != "phases"}
     optimizers = {phase.optimizer or phase.name: bind("optimizers", node, "optimizer") for phase in model.phases()}
     settings = {key: value for key, value in config["trainer"].items() if key != "deterministic"} | {"seed": 0}
-    precision = changes.pop("precision", "fp32")
-    return Trainer(model, optimizers, lambda step: 1.0, Device(CPU, precision), **{**settings, **changes})
+    device = changes.pop("device", None) or Device(CPU, changes.pop("precision", "fp32"))
+    return Trainer(model, optimizers, lambda step: 1.0, device, **{**settings, **changes})
 
 
 def batch(step: int, size: int = 4, preset: str = "") -> Batch:

@@ -78,9 +78,10 @@ class Slow(nn.Module):
 
 def slow_trainer(seconds: float) -> Trainer:
     model = Slow(seconds)
-    settings = {"seed": 0, "accumulate": 1, "clip": None, "ema": 0.0, "channels_last": False}
+    settings = {"seed": 0, "accumulate": 1, "clip": None, "ema": 0.0, "channels_last": False, "cuda_graph": False}
     device = Device(CPU, "fp32")
-    return Trainer(model, {"one": lambda params: torch.optim.SGD(params, 1e-3)}, lambda step: 1.0, device, **settings)
+    build = {"one": lambda params: torch.optim.SGD(params, 1e-3)}
+    return Trainer(model, build, lambda step: 1.0, device, compile=False, **settings)
 
 
 def test_the_shares_are_those_of_the_clock(tmp_path):

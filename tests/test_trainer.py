@@ -61,6 +61,7 @@ def make(model=Duel, *, precision="fp32", build=None, schedule=lambda step: 1.0,
         "ema": 0.0,
         "channels_last": False,
         "cuda_graph": False,
+        "compile": False,
         **settings,
     }
     return Trainer(model, {"judge": build, "maker": build}, schedule, Device(torch.device("cpu"), precision), **chosen)

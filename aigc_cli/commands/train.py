@@ -101,6 +101,7 @@ def trainer_settings(
     ema: Annotated[float, Ge(0), Lt(1)],
     channels_last: bool,
     cuda_graph: bool | Literal["auto"],
+    compile: bool | Literal["auto"],
     deterministic: bool,
 ) -> None:
     """Name the settings under `trainer`."""

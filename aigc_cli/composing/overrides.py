@@ -222,6 +222,8 @@ def check_type(key: str, value: Any, default: Any) -> str | None:
     """Return what is wrong with the type of a value, judged by the type of the default."""
     if value is None or default is None or default == "???" or (isinstance(value, str) and "${" in value):
         return None  # whether null is allowed, or what else is where null is the default, the signature says
+    if default == "auto" and isinstance(value, bool):
+        return None  # so it does whether `auto` has true and false beside it
     kinds = {bool: "true or false", int: "number", float: "number", str: "text", list: "list", dict: GROUP}
     wanted = kinds.get(type(default))
     if wanted is None or kinds.get(type(value)) == wanted:

@@ -81,7 +81,8 @@ def colour(x: Tensor, keys: Tensor, spec: DataSpec) -> Tensor:
     mean = values.mean(dim=(1, 2, 3), keepdim=True)
     values = mean + (values - mean) * contrast
     if x.shape[1] == 3:
-        weights = values.new_tensor([RED, GREEN, BLUE]).view(1, 3, 1, 1)
+        # Filled, because a copy from the host would make the GPU wait.
+        weights = torch.stack([values.new_full((1, 1), part) for part in (RED, GREEN, BLUE)])[None]
         grey = (values * weights).sum(dim=1, keepdim=True)
         values = grey + (values - grey) * saturation
     return values.round().clamp(0, spec.levels - 1).to(x.dtype)

@@ -9,7 +9,7 @@ from typing import Any
 RUN_ONLY = (
     "steps", "epochs", "max_minutes", "device", "name", "output", "restart", "log_every", "preview", "checkpoint",
     "objective", "evaluate_every", "evaluation", "profile", "data.cache", "data.workers", "trainer.accumulate", "ranks",
-    "trainer.cuda_graph",
+    "trainer.cuda_graph", "trainer.compile",
 )  # fmt: skip
 
 RESUMABLE = (*RUN_ONLY, "data.root")  # what a run that goes on may change besides: folders are moved

@@ -117,7 +117,8 @@ def test_they_learn_in_every_precision_and_average(preset, precision):
     settings = {key: value for key, value in config["optimizer"].items() if key != "phases"}
     optimizers = {phase.name: bind("optimizers", settings, "optimizer") for phase in model.phases()}
     trainer = Trainer(model, optimizers, lambda step: 1.0, Device(torch.device("cpu"), precision), seed=0, accumulate=2,
-                      clip=1.0, ema=0.9, channels_last=False, cuda_graph=False)  # fmt: skip
+                      clip=1.0, ema=0.9, channels_last=False, cuda_graph=False,
+                      compile=False)  # fmt: skip
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     x, source = random_pairs(8)
     for step in range(4):

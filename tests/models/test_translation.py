@@ -68,7 +68,8 @@ def test_pairs_are_learnt():
     build = bind("optimizers", {k: v for k, v in config["optimizer"].items() if k != "phases"} | {"lr": 2e-3}, "")
     trainer = Trainer(model, {"critic": build, "generator": build}, lambda step: 1.0,
                       Device(torch.device("cpu"), "fp32"), seed=0, accumulate=1, clip=None, ema=0.0,
-                      channels_last=False, cuda_graph=False)  # fmt: skip
+                      channels_last=False, cuda_graph=False,
+                      compile=False)  # fmt: skip
     x = torch.randint(256, (8, 1, 4, 4), dtype=torch.uint8).repeat_interleave(4, 2).repeat_interleave(4, 3)
     for step in range(60):
         trainer.step(Batch(x, 255 - x, torch.tensor(step)))
