@@ -21,6 +21,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from aigc_cli.devices import Device
 from aigc_cli.errors import ConfigError, TrainingError
@@ -101,7 +102,7 @@ class Pieces:
 
     def run(self, key: Hashable, work: Callable[[], Value]) -> Value:
         """Do a piece of work; `key` names it among those of all steps."""
-        if self.graphs is None:
+        if self.graphs is None or _get_current_dispatch_mode() is not None:  # who counts operations would see none
             return work()
         if key not in self._captured:
             self._calls[key] += 1

@@ -78,6 +78,7 @@ examples:
   aigc train model=dcgan data=image_folder data.root=photos data.size=64
   aigc train -m model=gan,vae optimizer.lr=1e-4,2e-4      a sweep: four runs and a page that compares them
   aigc train -m hydra/launcher=joblib hydra.launcher.n_jobs=2 seed=1,2,3       in parallel (aigc[parallel])
+  aigc train -m hydra/launcher=submitit_slurm hydra.launcher.partition=gpu seed=1,2,3       on Slurm (aigc[slurm])
   aigc train -m hydra/sweeper=optuna 'optimizer.lr=tag(log,interval(1e-4,1e-2))'     a search (aigc[sweep])
 """ + FLAGS.replace("\n  --cfg", "\n  -m, --multirun     a sweep: run every combination of key=a,b\n  --cfg")
 

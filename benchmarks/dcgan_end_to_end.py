@@ -20,6 +20,7 @@ from benchmarks.workloads import trainer_for
 
 SIZE = 64
 FOREVER = 1 << 40  # samples: one endless epoch, so that no restart of workers is measured
+WANTED = 1.15  # or what the convolutions alone would reach, whichever is nearer
 OURS, PEER, CEILING = "aigc", "plain PyTorch loop", "convolutions alone"
 
 
@@ -50,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report.figure("convolution rate", "GFLOP/s", [rate * ceiling.gflop for rate in values[CEILING]])
     speed_up = report.ratio("aigc / plain PyTorch loop", values[OURS], values[PEER])
     report.ratio("aigc / convolutions alone", values[OURS], values[CEILING])
-    report.ratio("plain PyTorch loop / convolutions alone", values[PEER], values[CEILING])
-    report.require("aigc / plain PyTorch loop", speed_up, least=1.1)
+    possible = report.ratio("convolutions alone / plain PyTorch loop", values[CEILING], values[PEER])
+    report.require("aigc / plain PyTorch loop", speed_up, least=min(WANTED, possible))
     report.write()
 
 

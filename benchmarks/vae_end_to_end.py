@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -46,7 +48,7 @@ class PlainVAE(nn.Module):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     made = parser(__doc__, rounds=15)
-    made.add_argument("--root", help="folder that holds MNIST, as torchvision lays it out", required=True)
+    made.add_argument("--root", help="folder that holds MNIST, as torchvision lays it out (None: noise in its place)")
     made.add_argument("--batch", type=int, default=128)
     made.add_argument("--steps", type=int, default=40, help="training steps a round")
     made.add_argument("--hidden", type=int, default=400)
@@ -54,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report = Report("vae_end_to_end", options, arguments)
     peer = PlainVAE(options.hidden)
     with tempfile.TemporaryDirectory(prefix="aigc-benchmark-") as scratch:
+        options.root = options.root or noise(Path(scratch))
         trainer, turn = ours(options, Path(scratch))
         values = in_turn({OURS: turn, PEER: plain(peer, options)}, options.rounds)
     counts = [sum(p.numel() for p in model.parameters()) for model in (trainer.model, peer)]
@@ -64,6 +67,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     label = f"{OURS} / {PEER}"
     report.require(label, report.ratio(label, values[OURS], values[PEER]), least=3)
     report.write()
+
+
+def noise(folder: Path, count: int = 2000) -> str:
+    """Write noise as MNIST's files (the IDX format); return their folder."""
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for prefix in ("train", "t10k"):
+        for name, shape, most in (("images-idx3", (count, 28, 28), 256), ("labels-idx1", (count,), 10)):
+            values = np.random.default_rng(0).integers(most, size=shape, dtype=np.uint8)
+            head = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
+            (raw / f"{prefix}-{name}-ubyte").write_bytes(head + values.tobytes())
+    return str(folder)
 
 
 def ours(options: Namespace, scratch: Path) -> tuple[Trainer, Callable[[], float]]:

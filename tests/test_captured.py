@@ -9,9 +9,11 @@ from functools import partial
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from aigc_cli import captured
-from aigc_cli.errors import TrainingError
+from aigc_cli.devices import Device
+from aigc_cli.errors import ConfigError, TrainingError
 from aigc_cli.interfaces import nothing
 from aigc_cli.models import pieces
 from aigc_cli.trainer import Trainer
@@ -233,3 +235,26 @@ def test_as_many_calls_before_a_capture_as_training_makes(monkeypatch):
         take(one, number, "dcgan")
         take(other, number, "dcgan")
     assert_close_states(one.state_dict(), other.state_dict())
+
+
+def test_who_counts_operations_sees_them():
+    trainer = replayed("dcgan")
+    counts = []
+    for number in range(STEPS):
+        with FlopCounterMode(display=False) as counter:
+            take(trainer, number, "dcgan")
+        counts.append(counter.get_total_flops())
+        take(trainer, number, "dcgan")
+    assert trainer.pieces.graphs.replays > 0  # type: ignore[union-attr]
+    assert counts[0] > 0
+    assert set(counts) == {counts[0]}
+
+
+@pytest.mark.parametrize(("device", "precision", "said"), [("cpu", "fp32", "needs a CUDA device"),
+                                                           ("cuda", "fp16", "reads values back")])  # fmt: skip
+def test_where_nothing_can_be_captured_auto_is_silent_and_true_is_a_mistake(device, precision, said):
+    where = Device(torch.device(device), precision)
+    assert captured.graphs_for("auto", where) is None
+    assert captured.graphs_for(False, where) is None
+    with pytest.raises(ConfigError, match=rf"{said}.*Type trainer.cuda_graph=auto"):
+        captured.graphs_for(True, where)

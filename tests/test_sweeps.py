@@ -11,8 +11,8 @@ import pytest
 from aigc_cli.cli import main
 from aigc_cli.composing import compose as composing
 from aigc_cli.composing import composition
+from aigc_cli.sweeping import launchers, sweeps
 from aigc_cli.sweeping import page as sweep_page
-from aigc_cli.sweeping import sweeps
 from tests.small_configs import write_configs
 
 
@@ -137,9 +137,19 @@ def test_only_training_is_swept(capsys):
 
 
 def test_a_missing_extra_says_what_to_install(monkeypatch, capsys):
-    monkeypatch.setattr(sweeps, "_is_installed", lambda plugin: False)
+    monkeypatch.setattr(launchers, "_is_installed", lambda plugin: False)
     assert main(["train", "-m", "hydra/sweeper=optuna", "optimizer.lr=interval(1e-4,1e-2)"]) == 2
     assert capsys.readouterr().err == "aigc: hydra/sweeper=optuna: not installed; type pip install 'aigc[sweep]'.\n"
+
+
+def test_slurm_is_asked_for_where_there_is_none(monkeypatch, capsys):
+    monkeypatch.setattr(launchers, "_is_installed", lambda plugin: False)
+    monkeypatch.setattr(launchers.shutil, "which", lambda program: None)
+    assert main(["train", "-m", "hydra/launcher=submitit_slurm", "seed=1,2"]) == 2
+    said = capsys.readouterr().err
+    assert "aigc: hydra/launcher=submitit_slurm: not installed; type pip install 'aigc[slurm]'." in said
+    assert "there is no srun). Type hydra/launcher=submitit_local to run the jobs here." in said
+    assert not Path("outputs").exists()
 
 
 def test_hydras_own_settings_are_checked_too(capsys):

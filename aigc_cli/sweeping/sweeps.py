@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import shlex
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aigc_cli.composing.compose import VERBS, Composed, check_model, compose
-from aigc_cli.composing.composition import compose_plain, config_folders
+from aigc_cli.composing.composition import config_folders
 from aigc_cli.composing.overrides import Groups, Override, parse, read
 from aigc_cli.config import check, load
 from aigc_cli.errors import ConfigError, TrainingError
@@ -22,12 +21,11 @@ from aigc_cli.runs import read_summary
 from aigc_cli.runs.names import digest, run_directory, safe
 from aigc_cli.stopping import Terminated
 from aigc_cli.sweeping.handover import hydra_form, run_hydra
+from aigc_cli.sweeping.launchers import check_plugins, is_hydras, place_of_logs
 from aigc_cli.sweeping.objectives import cost, is_typed, objective_of, order
 from aigc_cli.sweeping.result import Result
 
 SLUG_LENGTH = 60
-EXTRAS = {"joblib": "'aigc[parallel]'", "optuna": "'aigc[sweep]'", "submitit": "hydra-submitit-launcher"}
-PLUGINS = {"joblib": "hydra_joblib_launcher", "optuna": "hydra_optuna_sweeper", "submitit": "hydra_submitit_launcher"}
 FAILURES = (ValueError, TrainingError, RuntimeError, OSError, MemoryError)  # ours, and torch's of shapes and memory
 
 
@@ -109,6 +107,8 @@ def sweep(verb: str, overrides: Sequence[str], config_dir: str | None = None) ->
     folder = Path(next(iter(runs))).parent / "sweeps" / slug(overrides, ours)
     job = Job(verb, config_dir, swept, folder.resolve(), None if searching else len(combinations), objective)
     (folder / "jobs").mkdir(parents=True, exist_ok=True)
+    if where := place_of_logs(typed, folder):
+        print(where, flush=True)
     code = launch(job, typed, folders)
     return report(job, ["aigc", verb, "-m", *overrides], folder, code, None if searching else runs)
 
@@ -149,33 +149,6 @@ def report(job: Job, command: list[str], folder: Path, code: int, runs: dict[str
     if code in (130, 143):
         print(f"stopped; the same command goes on: {shlex.join(command)}")
     return code or int(any(result.status != "finished" for result in results))
-
-
-def is_hydras(override: Override) -> bool:
-    """Tell settings of Hydra's sweepers and launchers from ours."""
-    return override.key.startswith(("hydra.", "hydra/"))
-
-
-def check_plugins(verb: str, typed: Sequence[Override], folders: tuple[Path, ...], mistakes: list[str]) -> None:
-    """Say what to install where a sweeper or launcher is an extra, and let Hydra check its own settings."""
-    hydras = [override for override in typed if is_hydras(override)]
-    missing = False
-    for override in hydras:
-        kind = str(override.value).partition("_")[0]
-        plugin = PLUGINS.get(kind)
-        if override.key in ("hydra/launcher", "hydra/sweeper") and plugin and not _is_installed(plugin):
-            mistakes.append(f"{override.key}={override.value}: not installed; type pip install {EXTRAS[kind]}.")
-            missing = True
-    if hydras and not missing:
-        try:
-            compose_plain(verb, tuple(override.typed for override in hydras), folders)
-        except ConfigError as error:
-            mistakes.append(str(error).replace("configs:", "-m:", 1))
-
-
-def _is_installed(plugin: str) -> bool:
-    parent = importlib.util.find_spec("hydra_plugins") is not None
-    return parent and importlib.util.find_spec(f"hydra_plugins.{plugin}") is not None
 
 
 def product(ours: Sequence[Override]) -> Iterator[list[str]]:
