@@ -34,5 +34,16 @@ def trainer_builder(model: Model, config: Mapping[str, Any], total: int, device:
     if size == parts and any(isinstance(module, _BatchNorm) for module in model.modules()):
         raise ConfigError(f"batch_size: batch norm needs two samples a part. Type batch_size={2 * size}.")
     settings = {key: value for key, value in config["trainer"].items() if key != "deterministic"}
-    settings["seed"] = config["seed"]
+    settings |= {"seed": config["seed"], "shard": _in_parts(config, device)}
     return partial(Trainer, model, optimizers, lambda step: factor(step, total), device, **settings)
+
+
+def _in_parts(config: Mapping[str, Any], device: Device) -> bool:
+    """Tell whether the model is to be split over the ranks."""
+    if not config["ranks"]["shard"] or ranks().world == 1:  # one rank holds all of it anyway
+        return False
+    if device.precision == "fp16":
+        raise ConfigError("ranks.shard: loss scaling (fp16) does not go with it. Type precision=bf16.")
+    if config["trainer"]["compile"] is True:
+        raise ConfigError("ranks.shard: compiled losses do not go with it. Type trainer.compile=false.")
+    return True

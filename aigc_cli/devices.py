@@ -144,14 +144,23 @@ def cpu_has_bf16() -> bool:
     return capability not in ("DEFAULT", "AVX2", "NO AVX") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
+def _of_parts(error: Exception, where: str) -> TrainingError | None:
+    """Say that a model does not work in parts: it takes gradients of gradients, or weights from outside their layer."""
+    if isinstance(error, TrainingError):
+        return None
+    first = str(error).splitlines()[0]
+    return TrainingError(f"ranks.shard=true: {where}: this model cannot be split ({first}). Type ranks.shard=false.")
+
+
 def explained(error: Exception, where: str, config: Mapping[str, Any], device: Device) -> TrainingError | None:
     """Turn what a device lacks, memory above all, into a line that says what to type; None for every other error."""
     text = str(error).lower()
     if config["trainer"]["deterministic"] and "deterministic" in text:
         said = "trainer.deterministic=true: the model takes a step that has no deterministic form on this device."
         return TrainingError(f"{said} Type trainer.deterministic=false.")
-    if "out of memory" not in text and "allocate memory" not in text:
-        return compiled.explained(error, config["trainer"])
+    if ("out of memory" not in text and "allocate memory" not in text) or "not allocated yet" in text:
+        in_parts = config["ranks"]["shard"] and ranks().world > 1
+        return _of_parts(error, where) if in_parts else compiled.explained(error, config["trainer"])
     size, parts = config["batch_size"], config["trainer"]["accumulate"]
     return TrainingError(
         f"out of memory at {where} with batch_size={size} in {device.precision}. Type trainer.accumulate={2 * parts} "

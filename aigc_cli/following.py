@@ -67,8 +67,11 @@ class Follower:
             logged = logged or 0
             if trainer.steps % self.log_every == 0 or trainer.steps == 1:
                 logged = self._log()
+            if trainer.steps != self.total:
+                trainer.gather(wanted=False)
         if logged not in (None, trainer.steps):
             self._log()
+        trainer.gather(wanted=True)
 
     def _log(self) -> int:
         """Add to the means that the first rank writes."""

@@ -78,6 +78,7 @@ class Loop:
             self._ended = time.perf_counter()
             if self._logged not in (None, self.trainer.steps):
                 self._log(self.trainer.steps, None)
+            self.trainer.gather(wanted=True)
             self._save(self.trainer.steps, last=True)  # before any picture: who stops us may not wait for that
             if done:
                 self._preview(self.trainer.steps, stop)
@@ -125,13 +126,15 @@ class Loop:
             self._log(step, bar)
         if step == self.total:
             return
-        every, (_, since) = self.checkpoint["every"], self._saved
-        late = time.perf_counter() - since > 60 * self.checkpoint["minutes"]
-        if (every and step % every == 0) or late:
+        late = time.perf_counter() - self._saved[1] > 60 * self.checkpoint["minutes"]
+        cadences = (self.checkpoint["every"], self.preview_every, self.evaluate_every)
+        saves, draws, evaluates = (bool(every) and step % every == 0 for every in cadences)
+        self.trainer.gather(wanted=saves or late or draws or evaluates)
+        if saves or late:
             self._save(step)
-        if self.preview_every and step % self.preview_every == 0:
+        if draws:
             self._preview(step, stop)
-        if self.evaluate_every and step % self.evaluate_every == 0:
+        if evaluates:
             self._evaluate(step, stop)
 
     def _log(self, step: int, bar: tqdm | None) -> None:

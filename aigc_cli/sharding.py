@@ -22,6 +22,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 from torch.optim import Optimizer
 
 from aigc_cli.distributed import as_first_has, ranks
+from aigc_cli.errors import ConfigError
 from aigc_cli.interfaces import Model
 
 LEAST = 1 << 16  # parameters of a block that is gathered by itself: smaller ones travel with the rest
@@ -39,8 +40,12 @@ class Shards:
         mesh = init_device_mesh(device.type, (ranks().world,))
         for module in (model, average) if average else (model,):
             frozen = {p for p in module.parameters() if not p.requires_grad}
-            for block in (*blocks(module), module):
-                fully_shard(block, mesh=mesh, ignored_params=frozen)
+            try:
+                for block in (*blocks(module), module):
+                    fully_shard(block, mesh=mesh, ignored_params=frozen)
+            except (NotImplementedError, ValueError) as error:  # parameters that are single numbers, say
+                said = f"ranks.shard: given true, but this model cannot be split ({error})."
+                raise ConfigError(f"{said} Type ranks.shard=false.") from None
         for name in {phase.loss.__name__ for phase in model.phases()}:
             register_fsdp_forward_method(model, name)
 

@@ -57,7 +57,7 @@ class Trainer:
         compile: Wanted,
         shard: bool = False,
     ) -> None:
-        if channels_last:
+        if channels_last and not shard:  # whose parts are flat
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  (torch's stubs forget it)
         self.model = model.to(device.torch).train()
         self.device, self.schedule = device, schedule

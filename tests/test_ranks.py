@@ -16,6 +16,7 @@ import torch
 from aigc_cli import checkpoints
 from aigc_cli.cli import main
 from aigc_cli.runs import read_metrics, read_summary
+from tests.ranks_worker import SHARDED
 from tests.test_every_model import TINY
 
 ROOT = Path(__file__).parent.parent
@@ -119,6 +120,25 @@ def test_as_many_micro_batches_descend_the_same_gradient_however_many_processes_
         torch.testing.assert_close(shared[name], value, atol=TOLERANCE * largest, rtol=0, msg=f"{name} of {preset}")
 
 
+@pytest.fixture(scope="module")
+def sharded(place) -> Path:
+    """Train some presets by two processes, each of which holds half of every weight."""
+    folder = place / "sharded"
+    folder.mkdir()
+    code, said = ended(torchrun(2, "tests.ranks_worker", str(folder), "shard", cwd=place))
+    assert code == 0, said
+    return folder
+
+
+@pytest.mark.parametrize("preset", SHARDED)
+def test_weights_in_parts_descend_the_same_gradient(trained, sharded, preset):
+    kept_whole, in_parts = (torch.load(folder / f"{preset}.pt", weights_only=True) for folder in (trained[2], sharded))
+    assert kept_whole.keys() == in_parts.keys()
+    for name, value in kept_whole.items():
+        largest = value.abs().max().item() + 1e-3
+        torch.testing.assert_close(in_parts[name], value, atol=TOLERANCE * largest, rtol=0, msg=f"{name} of {preset}")
+
+
 # Runs -----------------------------------------------------------------------------------------------------------------
 
 
@@ -149,6 +169,37 @@ def test_a_run_of_two_processes_goes_on_with_one_and_with_four(place):
              for output in ("shared", "alone")]  # fmt: skip
     for step in (5, 12):  # means over all ranks
         assert lines[0][step]["critic/loss"] == pytest.approx(lines[1][step]["critic/loss"], rel=1e-3)
+
+
+def test_a_run_in_parts_is_saved_whole_and_goes_on_whole_or_in_parts(place):
+    more = ["model.generator.widths=[300,300]", "preview.every=2", "checkpoint.every=4"]  # layers that travel alone
+    for output, split in (("parts", "true"), ("whole", "false")):
+        code, said = ended(train(2, place, output, *more, "steps=6", f"ranks.shard={split}"))
+        assert code == 0, said
+    assert main(["train", *SETTINGS, *more, f"output={place / 'parts'}", "name=run", "trainer.accumulate=2", "steps=8",
+                 f"data.cache={place / 'cache'}"]) == 0  # fmt: skip
+    for output, split in (("parts", "true"), ("whole", "false")):
+        code, said = ended(train(2, place, output, *more, "steps=10", f"ranks.shard={split}"))
+        assert code == 0, said
+    one, other = (checkpoints.latest(place / output / "run" / "checkpoints") for output in ("parts", "whole"))
+    assert one
+    assert other
+    ours, theirs = (found.state()["trainer"] for found in (one, other))
+    assert ours["parameters"] == theirs["parameters"]
+    for name, value in {**ours["model"], **ours["average"]["average"]}.items():
+        if "running" not in name and "tracked" not in name:
+            expected = {**theirs["model"], **theirs["average"]["average"]}[name]
+            torch.testing.assert_close(value, expected, atol=2e-5, rtol=1e-4, msg=name)
+    assert (place / "parts" / "run" / "samples" / "step-00000004.png").exists()
+    assert (place / "parts" / "run" / "samples" / "step-00000010.png").exists()
+
+
+def test_what_cannot_be_split_says_so(place):
+    code, said = ended(train(2, place, "penalised", "model/penalty=gradient", "steps=2", "ranks.shard=true"))
+    assert code == 1
+    (line,) = errors(said)
+    assert "ranks.shard=true" in line
+    assert "Type ranks.shard=false" in line
 
 
 def test_a_signal_to_torchrun_saves_once_and_the_run_goes_on(place):

@@ -107,7 +107,7 @@ def trainer_settings(
     """Name the settings under `trainer`."""
 
 
-def ranks_settings(*, timeout: Annotated[float, Gt(0)]) -> None:
+def ranks_settings(*, timeout: Annotated[float, Gt(0)], shard: bool) -> None:
     """Name the settings under `ranks`."""
 
 
