@@ -62,7 +62,7 @@ def speaking_once() -> Iterator[None]:
 
 
 def _say(error: object, code: int) -> int:
-    for line in (str(error).splitlines() or [type(error).__name__]) if may_speak() else ():
+    for line in (str(error).splitlines() or [type(error).__name__]) if may_speak(error) else ():
         print(f"aigc: {line}", file=sys.stderr)
     return code
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 TOLD = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR")  # what torchrun sets
 SPOKEN = "aigc/spoken"  # the key of the store under which the rank stands that says what went wrong
+FINISHED = "aigc/finished"  # the key that the first rank sets when it has nothing left to do
+PATIENCE = 20  # seconds for the first rank to tell what all have found
+DAYS = 7  # that the first rank may draw and evaluate at the end, while the others wait
 Answer = TypeVar("Answer")
 
 
@@ -51,6 +55,11 @@ def ranks() -> Ranks:
         return SOLE
     rank, world, local_rank, local_world = (int(os.environ[name]) for name in TOLD[:4])
     return Ranks(rank, world, local_rank, local_world)
+
+
+def started_again() -> bool:
+    """Tell whether torchrun or Slurm has started this process anew, after an earlier one of the same command ended."""
+    return any(os.environ.get(name, "0") != "0" for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"))
 
 
 def started_by() -> list[str]:
@@ -92,6 +101,10 @@ def connected(device: str, minutes: float) -> Iterator[None]:
         store = distributed.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         distributed.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=longest)
         yield
+        if ranks().first:
+            store.set(FINISHED, "")
+        else:  # their connections end together
+            store.wait([FINISHED], datetime.timedelta(days=DAYS))
     distributed.destroy_process_group()
 
 
@@ -104,7 +117,7 @@ def telling_of_lost_ranks() -> Iterator[None]:
         if ranks().world == 1 or not _is_of_a_connection(error):
             raise
         raise RankLost(
-            f"rank {ranks().rank} of {ranks().world}: another rank has ended, or did not answer in time. "
+            f"rank {ranks().rank} of {ranks().world}: another rank has ended, or did not answer within ranks.timeout. "
             "The same command goes on from the last checkpoint."
         ) from error
 
@@ -112,15 +125,15 @@ def telling_of_lost_ranks() -> Iterator[None]:
 def _is_of_a_connection(error: RuntimeError) -> bool:
     from torch import distributed
 
-    said = str(error).lower()
-    signs = ("gloo", "nccl", "connection", "timed out", "broken pipe", "socket")
-    return isinstance(error, distributed.DistError) or any(sign in said for sign in signs)
+    signs = r"connection (closed|reset|refused)|timed? ?out|broken pipe|nccl|connectfullmesh"
+    return isinstance(error, distributed.DistError) or bool(re.search(signs, str(error).lower()))
 
 
-def may_speak() -> bool:
+def may_speak(error: object) -> bool:
     """Tell whether this process is to say what went wrong: the first rank that fails, so that it is said once.
 
-    Before the ranks are connected they all find the same mistakes, and the first one tells them.
+    What all ranks find at the same time is for the first one to tell: mistakes, before they are connected, and errors
+    whose attribute `of_all_ranks` says so.
     """
     here = ranks()
     if here.world == 1:
@@ -131,6 +144,9 @@ def may_speak() -> bool:
 
     store = distributed.distributed_c10d._get_default_store()
     try:
+        if getattr(error, "of_all_ranks", False) and not here.first:
+            store.wait([SPOKEN], datetime.timedelta(seconds=PATIENCE))  # torchrun ends all once one has ended
+            return False
         return store.compare_set(SPOKEN, "", str(here.rank)) == str(here.rank).encode()
     except RuntimeError:  # the store's own process is gone
         return here.first

@@ -18,6 +18,8 @@ SMALLEST_SCALE = 2.0**-10  # a loss scale below this: fp16 overflows in the forw
 class Diverged(TrainingError):  # noqa: N818 (it names what happened)
     """Report the phase and step whose loss first was not a finite number."""
 
+    of_all_ranks = True
+
     def __init__(self, phase: str, step: int) -> None:
         super().__init__(f"phase '{phase}': the loss stopped being a finite number at step {step}.")
         self.phase, self.step = phase, step

@@ -17,3 +17,5 @@ class CheckpointError(ConfigError):
 
 class TrainingError(RuntimeError):
     """Report a run that could not go on (divergence, memory, disk): printed without a traceback, exit code 1."""
+
+    of_all_ranks = False  # whether every rank finds it, at the same step

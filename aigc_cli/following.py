@@ -21,10 +21,8 @@ class Agreement:
     def __init__(self) -> None:
         self.done = False  # whether the last answer was that nothing is left to do
         self._here = ranks()
-        self._next, self._asked = (
-            0,
-            (0, time.perf_counter()),
-        )  # the step of the next question; step and time of the last
+        self._next = 0  # the step of the next question
+        self._asked: tuple[int, float] | None = None  # step and time of the last one
 
     def over(self, step: int, total: int, stop: StopRequest, *, late: bool = False) -> bool:
         """Tell whether training ends before a step: it was the last, is late, or a signal came to any rank."""
@@ -43,6 +41,8 @@ class Agreement:
 
     def _ahead(self, step: int) -> int:
         """Return after how many steps to ask again."""
+        if self._asked is None:
+            return 1
         since, when = self._asked
         seconds = (time.perf_counter() - when) / max(1, step - since)
         return max(1, min(int(EVERY / max(seconds, 1e-6)), 10 * max(1, step - since)))

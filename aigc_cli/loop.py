@@ -156,7 +156,9 @@ class Loop:
         self._background.settle()  # the newest checkpoint may be on its way
         good = self.newest.path if self.newest else None
         back = f"The last good checkpoint is {good}." if good else "Nothing was saved yet."
-        return TrainingError(f"{error} {back} Try a smaller optimizer.lr or trainer.clip=1.")
+        said = TrainingError(f"{error} {back} Try a smaller optimizer.lr or trainer.clip=1.")
+        said.of_all_ranks = getattr(error, "of_all_ranks", False)
+        return said
 
     def _preview(self, step: int, stop: StopRequest) -> None:
         if stop.signal:  # whoever stops us may not wait

@@ -71,7 +71,7 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome | None:
     files = _consulted(model)
     trainer_of = trainer_builder(model, config, total, device)
     if not ranks().first:
-        return _follow(trainer_of, data, total, config["log_every"])
+        return _follow(trainer_of, data, total, config)
     evaluation, at_end = _prepared(config, pack, model, device, directory)
     source = _source(config, directory)
     opened = Run.open(composed, directory, restart=config["restart"], files=files, warn=warn)
@@ -82,9 +82,10 @@ def start(composed: Composed, directory: Path, pack: Pack) -> Outcome | None:
         trainer = trainer_of()
         minutes = _resume(trainer, told_by_first(lambda: newest.state() if newest else None))
         run.rewind(trainer.steps)
-        _warn_of_other_data(newest, pack)
+        parts = ranks().world * config["trainer"]["accumulate"]
+        _warn_of_differences(newest, pack, parts)
         meta = {"aigc": __version__, "spec": pack.spec.to_dict(), "config": config, "choices": dict(composed.choices),
-                "data": pack.fingerprint, "files": dict(files)}  # fmt: skip
+                "data": pack.fingerprint, "files": dict(files), "micro_batches": parts}  # fmt: skip
         first = trainer.steps and trainer.steps + 1  # what lies after it in old events is from a run that was cut off
         board = open_board(directory / "tensorboard", first_step=first) if config["preview"]["tensorboard"] else None
         helping = remedies(config["model"], pack.spec.kind)
@@ -139,12 +140,17 @@ def _train(
     return Outcome(status, step, minutes, figure, loop.grid, code, loop.total, use)
 
 
-def _follow(trainer_of: partial[Trainer], data: TensorData, total: int, log_every: int) -> None:
+def _follow(trainer_of: partial[Trainer], data: TensorData, total: int, config: Config) -> None:
     """Take the first rank's steps with it."""
     with StopRequest() as stop:
         trainer = trainer_of()
         _resume(trainer, told_by_first(lambda: None))
-        Follower(trainer, data, total, log_every).train(stop)
+        try:
+            with telling_of_lost_ranks():
+                Follower(trainer, data, total, config["log_every"]).train(stop)
+        except (TrainingError, RuntimeError) as error:
+            told = explained(error, f"step {trainer.steps} of rank {ranks().rank}", config, trainer.device) or error
+            raise told from (None if told is error else error)
 
 
 def _profile(loop: Loop, config: Config) -> Profile:
@@ -189,8 +195,11 @@ def _resume(trainer: Trainer, state: Mapping[str, Any] | None) -> float:
     return state["minutes"]
 
 
-def _warn_of_other_data(newest: checkpoints.Checkpoint | None, pack: Pack) -> None:
-    """Say so where a run goes on with other files than it began with: data.root may be another, as folders move."""
+def _warn_of_differences(newest: checkpoints.Checkpoint | None, pack: Pack, parts: int) -> None:
+    """Say so where a run goes on with other files than it began with, or with other micro-batches."""
+    if newest and (cut := newest.meta.get("micro_batches", parts)) != parts:
+        warn(f"batches are cut into {parts} parts (processes x trainer.accumulate), {cut} before: noise, batch norm "
+             "and the order of sharded data are not what they would have been.")  # fmt: skip
     before = newest.meta.get("data") if newest else None
     if before not in (None, pack.fingerprint):
         warn("data: not the files that this run began with (names, sizes or times differ); going on with these.")

@@ -59,11 +59,14 @@ class StopRequest:
         self._restore()
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        self.signal = signal.Signals(number)
-        self._restore()
+        again, self.signal = self.signal is not None, signal.Signals(number)
+        said = f"\n{self.signal.name}: saving after this step"
+        if ranks().world == 1:  # of several, torchrun and Slurm may both tell them, and torchrun kills in the end
+            self._restore()
+            said += "; once more stops at once"
         # Straight to the file descriptor: the bar may be writing to sys.stderr at this moment.
-        if ranks().first:
-            os.write(2, f"\n{self.signal.name}: saving after this step; once more stops at once.\n".encode())
+        if ranks().first and not again:
+            os.write(2, f"{said}.\n".encode())
         if self._interrupting:
             raise Interrupted
 

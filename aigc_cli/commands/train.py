@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -14,7 +15,7 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from aigc_cli.composing.recipes import first_stage_like, tell_recipes
 from aigc_cli.config import check
 from aigc_cli.data.pack import open_data
-from aigc_cli.distributed import connected, one_before_the_others, started_by
+from aigc_cli.distributed import connected, one_before_the_others, started_again, started_by
 from aigc_cli.errors import ConfigError
 from aigc_cli.evaluating.measures import MEASURES, Figure, Group, Look
 from aigc_cli.runs import RUN_ONLY, read_config, read_summary, refuse_changes, run_directory
@@ -63,6 +64,8 @@ def train(
     profile: bool,
 ) -> float | None:
     """Train a model on data; return the objective where one is asked for."""
+    if restart and started_again():  # by torchrun or Slurm: the run that it began is to go on
+        restart, composed = False, replace(composed, config={**composed.config, "restart": False})
     _check_groups(trainer=trainer, ranks=ranks, preview=preview, checkpoint=checkpoint, evaluation=evaluation)
     _check_length(composed, steps, epochs)
     _check_device(device)
