@@ -23,6 +23,19 @@ for _ in range(4):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
+SMALL = """
+import torch
+from aigc_cli.devices import choose
+torch.set_num_threads(2)
+choose("cpu", "fp32")
+print(int((torch.full((1 << 20,), 1e-30) * 1e-10).count_nonzero()))
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="of processors that torch can tell so")
+def test_numbers_too_small_for_the_processor_are_zero_in_all_threads():
+    assert subprocess.run([sys.executable, "-c", SMALL], check=True, capture_output=True, text=True).stdout == "0\n"
+
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc's allocator alone")
 @pytest.mark.parametrize(("told", "anew"), [({}, False), ({"MALLOC_MMAP_THRESHOLD_": "131072"}, True)])
