@@ -6,12 +6,11 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler
 
 from aigc_cli.data.tensor_data import TensorData
-from aigc_cli.devices import Device
+from aigc_cli.devices import choose
 from benchmarks.convolutions import Convolutions
 from benchmarks.measuring import Report, in_turn, parsed, parser
 from benchmarks.pictures import Pictures, pictures
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def ours(source: Pictures, options: Namespace) -> Callable[[], float]:
     """Train from a pack with the dcgan preset, as `aigc train model=dcgan` does."""
-    device = Device(torch.device("cpu"), "fp32")
+    device = choose("cpu", "fp32")
     pack = source.pack(SIZE)
     data = TensorData(pack, batch_size=options.batch, seed=0, device=device.torch)
     widths = [f"model.{network}.width={options.width}" for network in ("generator", "critic")]

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from unittest import mock
 
-import torch
 from torch import Tensor
 
-from aigc_cli.devices import Device
+from aigc_cli.devices import Device, choose
 from aigc_cli.interfaces import Batch, DataSpec
 from aigc_cli.trainer import Trainer
 from benchmarks.measuring import Report, in_turn, parsed, parser
@@ -20,7 +19,6 @@ from benchmarks.workloads import random_batch, trainer_for
 READS = ("item", "tolist", "__bool__", "__float__", "__int__", "numpy")  # each waits for the device
 OURS, BARE = "Trainer.step", "bare loop"
 AGAIN = "bare loop once more"  # against itself: what the machine's unrest alone makes of a ratio
-CPU = Device(torch.device("cpu"), "fp32")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -34,20 +32,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     made.add_argument("--vae-steps", type=int, default=5, help="a round")
     made.add_argument("--vae-rounds", type=int, default=300, help="its steps are short: more and shorter turns")
     options = parsed(made, arguments)
+    device = choose("cpu", "fp32")
     report = Report("trainer_overhead", options, arguments)
     report.settings = {key: value for key, value in vars(options).items() if key.startswith(("dcgan", "vae"))}
     for preset, channels in (("dcgan", 3), ("vae", 1)):
-        compare(report, preset, channels, options)
+        compare(report, preset, channels, device, options)
     report.write()
 
 
-def compare(report: Report, preset: str, channels: int, options: Namespace) -> None:
+def compare(report: Report, preset: str, channels: int, device: Device, options: Namespace) -> None:
     """Add the figures of one preset."""
     size, batch_size, steps = (getattr(options, f"{preset}_{key}") for key in ("size", "batch", "steps"))
     spec = DataSpec("image", (channels, size, size))
     rounds = options.vae_rounds if preset == "vae" else options.rounds
-    trainer, bare, again = (trainer_for([f"model={preset}"], spec, CPU) for _ in range(3))
-    batch = random_batch(spec, batch_size, CPU.torch)
+    trainer, bare, again = (trainer_for([f"model={preset}"], spec, device) for _ in range(3))
+    batch = random_batch(spec, batch_size, device.torch)
     turns = {
         OURS: timed(lambda: trainer.step(batch), steps),
         BARE: timed(lambda: bare_step(bare, batch), steps),
