@@ -86,7 +86,7 @@ BAD: dict[str, Change] = {
     **{f"sound {value!r}": setting("spec", "sound", to=value) for value in ("x", {"sample_rate": 8000}, {"a": 1})},
     **{f"source {value!r}": setting("spec", "source", to=value) for value in ("x", {"kind": "image"})},
 }  # fmt: skip
-UNSAFE = ("../../../xx", "/tmp/pwn", 5, None, "", "abc", "0" * 65, "ABCDEF012345", "0123456789ab\n", "é" * 12)
+UNSAFE = ("../../../xx", "/nowhere/at/all", 5, None, "", "abc", "0" * 65, "ABCDEF012345", "0123456789ab\n", "é" * 12)
 
 
 SOME = [*BAD.values()][::6]
