@@ -52,7 +52,7 @@ def _sweep(cache: Path, ours: str) -> None:
     from filelock import FileLock, Timeout
 
     for folder in cache.glob(f"{TEMPORARY}*"):
-        name = folder.name.removeprefix(TEMPORARY).partition(".")[0]
+        name = folder.name.removeprefix(TEMPORARY).rpartition(".")[0]  # without the process's number
         owner = contextlib.nullcontext() if name == ours else FileLock(cache / f"{LOCK}{name}", timeout=0)
         with contextlib.suppress(Timeout), owner:
             shutil.rmtree(folder, ignore_errors=True)

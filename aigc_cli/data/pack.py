@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from aigc_cli.config import bind
 from aigc_cli.data import PIPELINE, check_pipeline
 from aigc_cli.data.cache import TEMPORARY, cache_folder, into_place, locked
+from aigc_cli.data.meta import FORMAT, FORMATS, AnotherError, cut_off, read_meta
 from aigc_cli.data.noticing import fingerprint_of, remembered
 from aigc_cli.data.packing import Packed, too_many, write_pack
 from aigc_cli.data.shards import Folder, Place, Shards, shard_names
@@ -25,11 +26,12 @@ from aigc_cli.data.source import Contents, Made, Rows, Source, Stream, arrays_of
 from aigc_cli.data.streaming import write_stream
 from aigc_cli.errors import DataError
 from aigc_cli.files import atomic_write, file_digest
+from aigc_cli.wording import shown
 
 if TYPE_CHECKING:
     from aigc_cli.interfaces import DataSpec
 
-FORMAT, FORMATS = 1, (1, 2)  # of packs of a file for each array; and of shards as well, which an older aigc knows not
+ONCE_MORE = "Remove that folder, and pack or copy the data once more."
 SMALL = 1000  # training samples, below which advice is due
 
 
@@ -50,6 +52,7 @@ class Pack:
     fresh: bool = False  # packed by this call
     per_shard: int | None = None  # records of a file; None: all
     remote: Place | None = None  # fetches files that lie elsewhere to `path`
+    home: Path | None = None  # where in the cache its name would be, of a pack that lies elsewhere; None: `path`
 
     @functools.cached_property
     def spec(self) -> DataSpec:
@@ -63,15 +66,24 @@ class Pack:
         """Return what knows where the files are."""
         return self.remote or Folder(self.path)
 
+    def beside(self, suffix: str) -> Path:
+        """Return a folder of the cache for what is made of the pack and kept."""
+        home = self.home or self.path
+        return home.with_name(f"{home.name}.{suffix}")
+
     def split(self, name: str) -> tuple[NDArray, NDArray | None]:
         """Return samples (N, *shape), and what comes with them: labels (N,) int64, or sources (N, *their shape).
 
         Nothing is read yet; of a large pack, rows are read shard by shard as they are asked for.
         """
         arrays = {each: self._mapped(name, each, row) for each, row in arrays_of(self.about).items()}
-        labels = self.path / f"{name}.labels"
-        condition = np.fromfile(labels, np.int64) if labels.exists() else arrays.get("sources")
-        return arrays["samples"], condition
+        return arrays["samples"], self._labels(name) if self.about["classes"] else arrays.get("sources")
+
+    def _labels(self, split: str) -> NDArray:
+        labels, classes = np.fromfile(self.place(f"{split}.labels"), np.int64), len(self.about["classes"])
+        if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+            raise DataError(f"data: {self.path}: {split}.labels has others than 0 to {classes - 1}. {ONCE_MORE}")
+        return labels
 
     def _mapped(self, split: str, array: str, row: Rows) -> NDArray:
         """Map an array from the disk, copy on write: torch warns of arrays that cannot be written."""
@@ -86,8 +98,11 @@ class Pack:
 
     def rejections(self) -> list[tuple[str, str]]:
         """Return (path, reason) of what could not be used."""
-        lines = map(json.loads, (self.path / "rejected.jsonl").read_text().splitlines())
-        return [(line["path"], line["reason"]) for line in lines]
+        try:
+            lines = map(json.loads, (self.path / "rejected.jsonl").read_text().splitlines())
+            return [(shown(line["path"]), shown(line["reason"])) for line in lines]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise DataError(f"data: {self.path}: rejected.jsonl is not there, or damaged. {ONCE_MORE}") from None
 
     def damage(self) -> list[str]:
         """Compare every file with its checksum; return the names of those that differ."""
@@ -158,30 +173,28 @@ def advice(pack: Pack, augment: Sequence[str] = (), critic: str | None = None) -
     )
 
 
-def pack_of(meta: Mapping[str, Any], path: Path, remote: Place | None = None) -> Pack:
-    """Return the pack that a meta.json is of; KeyError, TypeError where it is of none."""
+def pack_of(meta: Mapping[str, Any], path: Path, remote: Place | None = None, home: Path | None = None) -> Pack:
+    """Return the pack that a meta.json is of."""
     return Pack(
         meta["spec"], path, meta["counts"], meta["rejected"], meta["fingerprint"], meta["ignored"], meta.get("given"),
-        per_shard=meta.get("per_shard"), remote=remote,
+        per_shard=meta.get("per_shard"), remote=remote, home=home,
     )  # fmt: skip
 
 
 def read_pack(path: Path, fingerprint: str) -> Pack | None:
     """Return the pack at a path; None, with a warning, where its files are not what its meta says."""
     try:
-        meta = json.loads((path / "meta.json").read_text())
-        if meta["format"] not in FORMATS or meta["fingerprint"] != fingerprint:
-            return None
-        wrong = [name for name, about in meta["files"].items() if (path / name).stat().st_size != about["bytes"]]
-        pack = pack_of(meta, path)
+        meta = read_meta((path / "meta.json").read_bytes(), fingerprint)
+        if not (wrong := cut_off(path, meta)):
+            return pack_of(meta, path)
+    except AnotherError:
+        return None
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         if not os.path.exists(path):  # unlike Path.exists, false too where we may not look: no pack for us
             return None
         wrong = [Path(error.filename).name]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError):
         wrong = ["meta.json"]
-    if not wrong:
-        return pack
     print(f"aigc: {path} is damaged ({', '.join(wrong)}): packing again.", file=sys.stderr)
     return None
 

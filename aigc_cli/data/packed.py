@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Gt
 
+from aigc_cli.data.meta import AnotherError, cut_off, read_meta
 from aigc_cli.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,47 +27,45 @@ class Packed:
 
     def pack(self, cache: Path) -> Pack:
         """Open the pack; its files' sizes are compared here, their checksums as they are fetched."""
-        return self._fetched(cache) if "://" in self.root else self._opened()
+        return self._fetched(cache) if "://" in self.root else self._opened(cache)
 
-    def _opened(self) -> Pack:
+    def _opened(self, cache: Path) -> Pack:
+        from aigc_cli.data.pack import pack_of
+
         path = Path(self.root).expanduser()
         try:
-            meta = self._meta((path / "meta.json").read_bytes())
-            wrong = [name for name, about in meta["files"].items() if (path / name).stat().st_size != about["bytes"]]
+            said = (path / "meta.json").read_bytes()
+            meta = self._meta(said)
+            wrong = cut_off(path, meta)
         except OSError as error:
             at = error.filename or self.root
             raise DataError(f"data.root: cannot read '{at}' ({error.strerror}). {REMEDY}.") from None
         if wrong:
             raise DataError(f"data.root: '{self.root}' is damaged ({', '.join(wrong)}). Copy it once more.")
-        return self._pack_of(meta, path)
+        return pack_of(meta, path, home=home_of(said, cache))
 
     def _fetched(self, cache: Path) -> Pack:
+        from aigc_cli.data.pack import pack_of
         from aigc_cli.data.remote import Remote
 
         key = hashlib.sha256(self.root.encode()).hexdigest()[:12]
         remote = Remote(self.root, cache / f"remote-{key}", int(self.room * 1e9))
-        meta = self._meta(remote.read("meta.json"))
-        remote.expect(meta["fingerprint"], meta["files"])
-        return self._pack_of(meta, remote.folder, remote)
+        said = remote.read("meta.json")
+        meta = self._meta(said)
+        remote.expect(meta, said)
+        return pack_of(meta, remote.folder, remote, home_of(said, cache))
 
     def _meta(self, said: bytes) -> dict[str, Any]:
-        from aigc_cli.data.pack import FORMATS
-
         try:
-            meta = json.loads(said)
-            form = int(meta["format"])
-            if not all(isinstance(meta[key], dict) for key in ("spec", "counts", "files")):
-                raise ValueError
-        except (ValueError, KeyError, TypeError):
-            raise DataError(f"data.root: '{self.root}/meta.json' is of no pack. {REMEDY}.") from None
-        if form not in FORMATS:
-            raise DataError(f"data.root: '{self.root}' was packed by a newer aigc. Type pip install --upgrade aigc.")
-        return meta
+            return read_meta(said)
+        except AnotherError:
+            raise DataError(
+                f"data.root: '{self.root}' was packed by a newer aigc. Type pip install --upgrade aigc."
+            ) from None
+        except ValueError as wrong:
+            raise DataError(f"data.root: '{self.root}/meta.json' is of no pack: {wrong}. {REMEDY}.") from None
 
-    def _pack_of(self, meta: dict[str, Any], path: Path, remote: Any = None) -> Pack:
-        from aigc_cli.data.pack import pack_of
 
-        try:
-            return pack_of(meta, path, remote)
-        except (KeyError, TypeError):
-            raise DataError(f"data.root: '{self.root}/meta.json' is of no pack. {REMEDY}.") from None
+def home_of(said: bytes, cache: Path) -> Path:
+    """Return what names in the cache what is made of a pack; its meta.json has the checksums of all that it is."""
+    return cache / f"packed-{hashlib.sha256(said).hexdigest()[:12]}"

@@ -36,7 +36,7 @@ class Evaluator:
     def __init__(self, pack: Pack, wishes: Wishes, device: torch.device) -> None:
         self.given, self.wishes, self.device = pack, wishes, device
         refuse_the_impossible(pack, wishes)
-        self.folder = pack.path.with_name(f"{pack.path.name}.evaluation")
+        self.folder = pack.beside("evaluation")
         with writing_to(self.folder):
             self.pack = seen_pack(pack)  # what samples are compared with
         self.real, self.labels = self.pack.split(wishes.split)

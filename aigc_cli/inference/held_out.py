@@ -47,17 +47,24 @@ def data_of(config: Mapping[str, Any], changes: Mapping[str, Any], spec: DataSpe
 
 
 def _node(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the checkpoint's data settings with the user's changes; a file from elsewhere makes no folders here."""
+    """Return the checkpoint's data settings with the user's changes."""
     node = config.get("data")
     if not isinstance(node, Mapping):
         raise CheckpointError("ckpt: its config names no data, so there is nothing to compare with.")
     if changes.get("root") is not None and "root" not in node:
         raise ConfigError(f"data.root: '{node.get('name')}' is not read from a folder. Leave it out.")
     root = changes.get("root") or node.get("root")
+    if not changes.get("root") and "://" in str(root):  # who made the file would say what is fetched
+        raise ConfigError(
+            f"data.root: {str(root)[:200]!r} stands in the checkpoint, and no URL is fetched unasked. "
+            "Type data.root= and that URL where you trust it, or a folder with the data."
+        )
     if root is not None and "://" not in str(root) and not Path(str(root)).expanduser().exists():
         raise ConfigError(f"data.root: no folder {root!r}, where the data lay. Type data.root= and where they lie now.")
     typed = {key: value for key, value in changes.items() if value is not None}
     cache = node.get("cache")
-    known = isinstance(cache, str) and any(Path(cache).expanduser().glob("*/meta.json"))  # packs are kept there
+    folder = Path(cache).expanduser() if isinstance(cache, str) else None
+    # Packs are kept there: a file from elsewhere makes no folders here.
+    known = folder and any(any(folder.glob(kept)) for kept in ("*/meta.json", "remote-*/*/meta.json"))
     cache = cache if known else None
     return {"max_bad": 0.01, **node, "workers": None, "augment": [], "cache": cache, **typed}

@@ -14,7 +14,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from aigc_cli.data.cache import TEMPORARY, into_place
-from aigc_cli.data.pack import FORMAT, Pack, read_pack
+from aigc_cli.data.meta import FORMAT
+from aigc_cli.data.pack import Pack, read_pack
 from aigc_cli.data.shards import Recorded
 from aigc_cli.files import atomic_write
 from aigc_cli.interfaces import DataSpec, Sound
@@ -59,7 +60,8 @@ def seen_pack(pack: Pack) -> Pack:
     """Return the pack of a pack's spectrograms, made beside it on first use; a pack of pictures itself."""
     if pack.spec.kind != "audio":
         return pack
-    folder = pack.path.with_name(f"{pack.path.name}.spectrograms")
+    folder = pack.beside("spectrograms")
+    folder.parent.mkdir(parents=True, exist_ok=True)  # of a pack that lies elsewhere
     fingerprint = f"{pack.fingerprint}-{VERSION}"
     with FileLock(folder.with_name(f".lock-{folder.name}")):
         return read_pack(folder, fingerprint) or _write(pack, folder, fingerprint)
