@@ -139,6 +139,11 @@ def test_weights_in_parts_descend_the_same_gradient(trained, sharded, preset):
         torch.testing.assert_close(in_parts[name], value, atol=TOLERANCE * largest, rtol=0, msg=f"{name} of {preset}")
 
 
+def test_steps_of_ranks_are_replayed_as_they_are_called(place):
+    code, said = ended(torchrun(2, "tests.replayed_ranks_worker", cwd=place))
+    assert code == 0, said
+
+
 # Runs -----------------------------------------------------------------------------------------------------------------
 
 
