@@ -38,7 +38,10 @@ class Advances(Protocol):
     """A module with something to do once an update, not once a forward pass: so micro-batches see the same."""
 
     def advance(self) -> None:
-        """Do it at the next forward pass in training mode."""
+        """Do it before the first micro-batch of an update of any phase, or at the next forward pass in training mode.
+
+        What is gathered over micro-batches begins anew here: so an update that loss scaling skipped leaves none of it.
+        """
         ...
 
 

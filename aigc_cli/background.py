@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
+from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 from tqdm import tqdm
@@ -17,10 +19,16 @@ MOST = 2  # jobs that hold memory at once: a checkpoint and a picture
 
 
 class Background:
-    """Run jobs in their order. What came of a job is told in the thread that gave it, which alone changes the run."""
+    """Run jobs in their order. What came of a job is told in the thread that gave it, which alone changes the run.
+
+    Leaving waits for all jobs, but for Ctrl-C and SIGTERM, which end the process at once: what was being written is
+    then half a file under a temporary name, as after a kill.
+    """
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "writer")  # joined when the interpreter ends: no half-written file
+        self._given: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        # A daemon, not an executor's thread, for which the interpreter would wait at its end.
+        self._thread = threading.Thread(target=_do, args=(self._given,), name="writer", daemon=True)
         self._jobs: deque[tuple[Future[Any], Then]] = deque()
 
     def submit(self, work: Callable[[], Any], then: Then) -> None:
@@ -31,7 +39,9 @@ class Background:
         self.collect()
         while len(self._jobs) >= MOST:
             self._tell()
-        self._jobs.append((self._thread.submit(work), then))
+        future: Future[Any] = Future()
+        self._jobs.append((future, then))
+        self._given.put((future, work))
 
     def collect(self) -> None:
         """Tell what came of the jobs that are done; waits for none. `then` may raise."""
@@ -49,9 +59,12 @@ class Background:
         then(future)
 
     def __enter__(self) -> Background:
+        self._thread.start()
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            return
         try:
             while self._jobs:
                 try:
@@ -61,4 +74,17 @@ class Background:
                         raise
                     tqdm.write(f"aigc: {error}", file=sys.stderr)  # beside the error that is on its way
         finally:
-            self._thread.shutdown()
+            self._given.put(None)
+            self._thread.join()
+
+
+def _do(given: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]) -> None:
+    """Do job after job; what one raises is its future's."""
+    while (job := given.get()) is not None:
+        future, work = job
+        del job
+        try:
+            future.set_result(work())
+        except BaseException as error:  # as executors do: whoever asks for the result gets it
+            future.set_exception(error)
+        del future, work  # a job that is done holds no memory while the thread waits for the next

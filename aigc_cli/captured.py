@@ -13,7 +13,6 @@ its step, the model's buffers.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -80,8 +79,8 @@ def graphs_for(wanted: Wanted, device: Device) -> Graphs | None:
 class Pieces:
     """Run the pieces of steps: as Python, or from graphs once they are captured."""
 
-    def __init__(self, graphs: Graphs | None, *, required: bool) -> None:
-        self.graphs, self.required = graphs, required
+    def __init__(self, graphs: Graphs | None) -> None:
+        self.graphs = graphs
         self.fixed = graphs is not None  # numbers that change from step to step live in tensors
         self.forget()
 
@@ -110,9 +109,9 @@ class Pieces:
                 return work()
             try:
                 self._captured[key] = self.graphs.capture(work)
-            except RuntimeError as error:
-                self._give_up(error)
-                return work()
+            except RuntimeError as error:  # no going on: the default generator may still be in its state of capturing
+                said = f"trainer.cuda_graph: this model's step cannot be captured ({str(error).splitlines()[0]})"
+                raise TrainingError(f"{said}. Type trainer.cuda_graph=false.") from error
         replay, value = self._captured[key]
         replay()
         return value
@@ -136,15 +135,6 @@ class Pieces:
                 if place is not None and part is not None:
                     place.copy_(part)
         return self._batch
-
-    def _give_up(self, error: RuntimeError) -> None:
-        """Go on as Python, unless graphs were asked for by name."""
-        said = f"trainer.cuda_graph: this model's step cannot be captured ({str(error).splitlines()[0]})"
-        if self.required:
-            raise TrainingError(f"{said}. Type trainer.cuda_graph=false.") from error
-        print(f"aigc: {said}; training goes on without.", file=sys.stderr, flush=True)
-        self.graphs = None
-        self._captured.clear()
 
 
 def _stacked(logs: Logs, more: Value) -> tuple[tuple[str, ...], Tensor, Value]:

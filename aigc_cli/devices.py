@@ -28,6 +28,7 @@ class Device:
 
     torch: torch.device
     precision: str  # "fp32", "bf16" or "fp16"
+    exact: bool = False  # whether CUDA leaves the factors of fp32 products as they are
 
     def autocast(self) -> torch.autocast:
         """Return the context of a forward pass; disabled in fp32."""
@@ -36,7 +37,7 @@ class Device:
     @contextmanager
     def rounding_products(self) -> Iterator[None]:
         """Let CUDA round factors of fp32 products to TF32, as in convolutions: in training; figures stay exact."""
-        if self.torch.type != "cuda":
+        if self.torch.type != "cuda" or self.exact:
             yield
             return
         before = torch.get_float32_matmul_precision()
@@ -76,12 +77,12 @@ def choose(device: str, precision: str, *, deterministic: bool = False) -> Devic
         precision = "bf16" if chosen.type == "cuda" and torch.cuda.is_bf16_supported(False) else "fp32"
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-        torch.backends.cudnn.benchmark = not deterministic
+        torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = not deterministic
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports torch's compiler: a second
         torch.use_deterministic_algorithms(deterministic)
-    return Device(chosen, precision)
+    return Device(chosen, precision, exact=deterministic)
 
 
 def _device(name: str) -> torch.device:

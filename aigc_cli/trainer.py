@@ -62,7 +62,7 @@ class Trainer:
         self.model = model.to(device.torch).train()
         self.device, self.schedule = device, schedule
         self.seed, self.accumulate, self.clip = seed, accumulate, clip
-        self.pieces = Pieces(None if shard else graphs_for(cuda_graph, device), required=cuda_graph is True)
+        self.pieces = Pieces(None if shard else graphs_for(cuda_graph, device))
         self.average = WeightAverage(model, ema, fixed=device.torch if self.pieces.fixed else None) if ema else None
         self.shards = self._sharded(model) if shard else None
         self.phases = compiled(model.phases()) if compile is True else model.phases()

@@ -74,13 +74,19 @@ def measure(report: Report, case: str, options: Namespace) -> None:
                 flops, parameters = flops_of(step), sum(p.numel() for p in trainer.model.parameters())
                 alone = isolated(step)
                 traffic = alone.traffic
-                turns[f"{precision}: {ALONE}"] = partial(seconds_of, alone, options.steps, device)
+                turns[f"{precision}: {ALONE}"] = partial(seconds_alone, alone, options.steps, device)
             turns[f"{precision}, {way}"] = partial(seconds_of, warmed(step), options.steps, device)
     turns |= peers(preset, spec, count, options) | ceilings(choose(options.device, "fp32"), options)
     values = in_turn(turns, options.rounds, warm_up=2)
     report.settings[label] = {"parameters": parameters, "gflop_per_image": round(flops / count / 1e9, 4)}
     told(report, label, values, count, flops, options)
     require(report, (preset, size, batch), values, count, traffic, options)
+
+
+def seconds_alone(products: Callable[[], object], steps: int, device: Device) -> float:
+    """Return the seconds of the products of a step alone, their factors rounded as in the step."""
+    with device.rounding_products():
+        return seconds_of(products, steps, device)
 
 
 def warmed(step: Callable[[], object]) -> Callable[[], object]:

@@ -7,6 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from aigc_cli.devices import Device, choose
 
 FAULTS = """
 import resource, sys
@@ -47,3 +50,23 @@ def test_freed_memory_is_kept_for_the_next_tensors_unless_somebody_has_told_othe
     faults = int(subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True).stdout)
     pages = 4 * (10 << 20) * 4 // 4096
     assert (faults > pages / 2) if anew else (faults < pages / 50)
+
+
+@pytest.mark.parametrize(("exact", "within"), [(False, "high"), (True, "highest")])
+def test_products_are_rounded_in_training_unless_they_are_to_be_exact(exact, within):
+    before = torch.get_float32_matmul_precision()
+    with Device(torch.device("cuda"), "fp32", exact=exact).rounding_products():
+        assert torch.get_float32_matmul_precision() == within
+    assert torch.get_float32_matmul_precision() == before == "highest"
+
+
+def test_deterministic_training_is_exact_on_a_gpu(monkeypatch):
+    monkeypatch.setattr("aigc_cli.devices._device", torch.device)
+    monkeypatch.setattr("torch.cuda.set_device", lambda device: None)
+    monkeypatch.setattr("torch.use_deterministic_algorithms", lambda wanted: None)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    for name in ("benchmark", "allow_tf32"):
+        monkeypatch.setattr(torch.backends.cudnn, name, getattr(torch.backends.cudnn, name))  # as it was, afterwards
+    for wanted in (True, False):
+        assert choose("cuda", "fp32", deterministic=wanted).exact == wanted
+        assert torch.backends.cudnn.allow_tf32 != wanted

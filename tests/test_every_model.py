@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 from dataclasses import replace
 
 import pytest
@@ -475,3 +476,32 @@ def test_nothing_in_a_step_waits_for_the_device(preset, monkeypatch):
         trainer.step(batch(1, preset=preset))
     finally:
         monkeypatch.undo()
+
+
+def scale_losses(trainer: Trainer, by: float) -> None:
+    for scaler in trainer.scalers.values():
+        scaler.load_state_dict({**scaler.state_dict(), "scale": by})
+
+
+def test_a_run_goes_on_after_a_skipped_update_as_if_it_had_not_stopped(monkeypatch):
+    """What micro-batches gathered for an update that loss scaling skipped is in no checkpoint, nor in training."""
+    words = [*TINY["stylegan2"], "model/augmentation=adaptive", "model.augmentation.images=64"]
+    monkeypatch.setitem(TINY, "stylegan2", words)
+    composed.cache_clear()
+    whole, other = (trainer_of("stylegan2", precision="fp16", accumulate=2) for _ in range(2))
+    for step in range(6):
+        scale_losses(whole, math.inf if step == 3 else 16.0)
+        before = [value.clone() for value in whole.model.parameters()]
+        whole.step(batch(step, preset="stylegan2"))
+        if step == 3:
+            assert all(map(torch.equal, before, whole.model.parameters())), "it was not skipped"
+            assert whole.model.regulariser.met[1] == 2, "no length was met"  # type: ignore[union-attr,index]
+            file = io.BytesIO()
+            torch.save(whole.state_dict(), file)
+            file.seek(0)
+            other.load_state_dict(torch.load(file, weights_only=True))
+    for step in (4, 5):
+        scale_losses(other, 16.0)
+        other.step(batch(step, preset="stylegan2"))
+    assert_equal_states(other.state_dict(), whole.state_dict())
+    composed.cache_clear()

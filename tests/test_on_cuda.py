@@ -20,7 +20,7 @@ STEPS = 2 * (WARM_UP + 2)
 
 def on_cuda(preset: str, graphs: bool, conditional: bool = False) -> Trainer:
     """Return a trainer on the GPU, in fp32 without TF32's rounding, which would hide mistakes."""
-    device = Device(torch.device("cuda", torch.cuda.current_device()), "fp32")
+    device = Device(torch.device("cuda", torch.cuda.current_device()), "fp32", exact=True)
     trainer = trainer_of(preset, conditional, device=device, cuda_graph=graphs, **SETTINGS)
     trainer.schedule = falling
     return trainer
@@ -33,7 +33,6 @@ def given(step: int, preset: str) -> Batch:
 @pytest.fixture(autouse=True)
 def exact(monkeypatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda _: None)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
 
 

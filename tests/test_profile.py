@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import inspect
 import json
@@ -9,10 +10,13 @@ import math
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
+from torch.autograd import DeviceType
 from torch.nn import functional as F
 
 from aigc_cli import checkpoints
@@ -21,7 +25,7 @@ from aigc_cli.interfaces import Phase
 from aigc_cli.networks.attention import attend
 from aigc_cli.profiling import profile as profile_module
 from aigc_cli.profiling.arithmetic import SIDES, Products, product_rate
-from aigc_cli.profiling.operations import Operation, Operations
+from aigc_cli.profiling.operations import Operation, Operations, operations_of
 from aigc_cli.profiling.profile import Profile
 from aigc_cli.profiling.report import Figures, hint, lines
 from aigc_cli.profiling.spans import BACKWARD, DATA, FORWARD, OPTIMIZER, STEP, Stopwatch, unmeasured
@@ -242,3 +246,102 @@ def test_a_hint_is_given_only_where_it_is_true(tmp_path, monkeypatch):
     assert "idles 60%" in (hint(on_gpu, replace(OPERATIONS, milliseconds=40.0)) or "")
     monkeypatch.setattr("aigc_cli.devices.cpu_has_bf16", lambda: True)
     assert "precision=bf16" in (hint(replace(FIGURES, precision="fp32"), OPERATIONS) or "")
+
+
+def shortened(monkeypatch) -> None:
+    monkeypatch.setattr(profile_module, "MEASURED", 1)
+    monkeypatch.setitem(SIDES, "cpu", 64)
+
+
+class Wrong(Exception):  # noqa: N818
+    """Stand for whatever goes wrong in a step."""
+
+
+@pytest.mark.parametrize("complete", [0, 1])  # traced steps before it
+def test_an_error_within_a_traced_step_is_not_hidden(complete, tmp_path, monkeypatch):
+    shortened(monkeypatch)
+    trainer, said = trainer_of("vae"), []
+    profile = profiled(trainer, tmp_path, said)
+    while profile.taken < profile._measured + complete:
+        with profile.step():
+            trainer.step(batch(trainer.steps, preset="vae"))
+    try:
+        with pytest.raises(Wrong), profile.step():
+            raise Wrong
+    finally:
+        profile.close()
+    assert trainer.span is unmeasured
+    assert ("not written" in said[0]) == (complete == 0)
+    assert (tmp_path / "profile.json").exists() == (complete == 1)
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def full(*_: object) -> None:
+    raise FULL
+
+
+@pytest.mark.parametrize("file", ["profile.json", "trace.json.gz"])
+def test_a_full_disk_does_not_end_a_training(place, file, monkeypatch, capsys):  # noqa: F811
+    if file == "profile.json":
+        monkeypatch.setattr(profile_module, "atomic_write", full)
+    else:
+        write = lambda self, path: Path(path).write_bytes(b"half") and full()  # noqa: E731
+        monkeypatch.setattr(profile_module.profile, "export_chrome_trace", write)
+    assert train("steps=34", "profile=true") == 0
+    said = capsys.readouterr().out
+    assert "profile: not written: [Errno 28] No space left on device" in said
+    assert "finished at step 34" in said
+    assert file == "profile.json" or not list((place / "outputs" / "run" / "profile").iterdir())
+
+
+def test_no_memory_for_the_comparison_does_not_end_a_training(tmp_path, monkeypatch):
+    def too_much(device):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    shortened(monkeypatch)
+    monkeypatch.setattr(profile_module, "product_rate", too_much)
+    trainer, said = trainer_of("vae"), []
+    profile = profiled(trainer, tmp_path, said)
+    while not profile.over:
+        with profile.step():
+            trainer.step(batch(trainer.steps, preset="vae"))
+    assert said == ["profile: not written: no memory is left for a matrix product to compare with."]
+    assert trainer.span is unmeasured
+
+
+def event(name: str, kind: DeviceType, start: float, end: float, *, marked: bool = False) -> SimpleNamespace:
+    span = SimpleNamespace(start=start, end=end, elapsed_us=lambda: end - start)
+    return SimpleNamespace(name=name, device_type=kind, time_range=span, is_user_annotation=marked,
+                           self_cpu_time_total=end - start, self_device_time_total=0)  # fmt: skip
+
+
+def test_on_a_gpu_the_kernels_of_steps_count_whoever_started_them():
+    """A replay is one operation without kernels of its own: they are correlated with the graph."""
+    cpu, gpu = DeviceType.CPU, DeviceType.CUDA
+    profiler = SimpleNamespace(events=lambda: [
+        event(STEP, cpu, 0, 1000, marked=True), event(STEP, gpu, 10, 900, marked=True),
+        event("cudaGraphLaunch", cpu, 5, 20), event("gemm", gpu, 100, 500), event("gemm", gpu, 500, 700),
+        event("add", gpu, 700, 800), event("preview", gpu, 1100, 1900),
+        event(STEP, cpu, 2000, 3000, marked=True), event("gemm", gpu, 2100, 2500),
+    ])  # fmt: skip
+    found = operations_of(profiler, 2, on_gpu=True)  # type: ignore[arg-type]
+    assert [(each.name, each.milliseconds, each.calls) for each in found.dearest] == [("gemm", 0.5, 1.5),
+                                                                                    ("add", 0.05, 0.5)]  # fmt: skip
+    assert found.milliseconds == pytest.approx(0.55)
+
+
+def test_the_rate_of_products_is_taken_as_steps_take_them(monkeypatch):
+    inside = []
+
+    @contextmanager
+    def rounding(self):
+        inside.append("entered")
+        yield
+        inside.append("left")
+
+    monkeypatch.setattr(Device, "rounding_products", rounding)
+    monkeypatch.setattr("aigc_cli.profiling.arithmetic._seconds", lambda work, device: inside.append("measured") or [1])
+    product_rate(Device(CPU, "fp32"))
+    assert inside == ["entered", "measured", "left"]

@@ -126,6 +126,11 @@ def test_as_many_micro_batches_descend_the_same_gradient_however_many_processes_
         assert not any(wrong.values()), {preset: names for preset, names in wrong.items() if names}
 
 
+def test_steps_of_ranks_are_replayed_as_they_are_called(place):
+    code, said = ended(torchrun(2, "tests.replayed_ranks_worker", cwd=place))
+    assert code == 0, said
+
+
 # Runs -----------------------------------------------------------------------------------------------------------------
 
 

@@ -57,8 +57,8 @@ def _to_host(whole: Tensor, stream: torch.cuda.Stream) -> Tensor:
     training, host = torch.cuda.current_stream(whole.device), torch.empty_like(whole, device="cpu", pin_memory=True)
     try:
         source = whole.clone()  # on training's stream, before it changes them
-    except torch.OutOfMemoryError:  # then training's stream waits for the bus
-        return host.copy_(whole, non_blocking=True)
+    except torch.OutOfMemoryError:  # then training waits for the bus
+        return host.copy_(whole)
     stream.wait_stream(training)
     with torch.cuda.stream(stream):
         host.copy_(source, non_blocking=True)

@@ -93,9 +93,9 @@ class AdaptiveAugmentation(nn.Module):
         self.seen: Tensor
         self.register_buffer("probability", torch.zeros(()))
         self.register_buffer("sign", torch.zeros(()))  # mean sign of the critic's logits of real pictures
-        self.register_buffer("seen", torch.zeros(()))  # pictures since the last adaptation
+        self.register_buffer("seen", torch.zeros(()))  # pictures of an update
         self.observed: Tensor
-        self.register_buffer("observed", torch.zeros(2), persistent=False)  # sum and count of a step's mean signs
+        self.register_buffer("observed", torch.zeros(2), persistent=False)  # sum and count of an update's mean signs
 
     def forward(self, *pictures: Tensor) -> Sequence[Tensor]:
         """Map pictures (B, C, H, W) to the same shapes."""
@@ -105,6 +105,11 @@ class AdaptiveAugmentation(nn.Module):
             grid = F.affine_grid(self._geometry(x), list(x.shape), align_corners=False)
             x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
             return self._coloured(x.split(channels, 1))
+
+    def advance(self) -> None:
+        """Forget what the update before observed."""
+        self.observed.zero_()
+        self.seen.zero_()
 
     def observe(self, real: Tensor) -> None:
         """Take the critic's logits (B,) of real pictures into account; 0: it cannot tell."""
@@ -118,8 +123,6 @@ class AdaptiveAugmentation(nn.Module):
         self.sign.lerp_(total / count, 1 - MEMORY)
         step = (self.sign - self.target).sign() * seen / self.images
         self.probability.add_(step).clamp_(0, MOST_OFTEN)
-        self.observed.zero_()
-        self.seen.zero_()
 
     def _often(self, x: Tensor) -> Tensor:
         """Return 1 for the pictures that a change befalls, else 0: (B,)."""

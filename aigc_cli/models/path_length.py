@@ -51,6 +51,10 @@ class PathLength(nn.Module):
         self.met: Tensor
         self.register_buffer("met", torch.zeros(2), persistent=False)  # sum and count of an update's mean lengths
 
+    def advance(self) -> None:
+        """Forget what the update before met."""
+        self.met.zero_()
+
     def loss(self, generator: nn.Module, latent: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the weighted mean squared distance of path lengths from their moving mean, and that mean.
 
@@ -75,4 +79,3 @@ class PathLength(nn.Module):
         total, count = summed(self.met)
         self.sum.lerp_(total / count, self.decay)
         self.weight_of_sum.lerp_(torch.ones_like(count), self.decay)
-        self.met.zero_()

@@ -50,8 +50,11 @@ class VQVAE(Model):
         self.decoder = decoder(Shapes(self.latent_shape, spec.shape))
         self.codebook = Codebook(codes, code_size, decay=decay, revive=revive)
         self.reconstruction = RECONSTRUCTIONS[reconstruction](spec)
-        self._chosen: list[tuple[Tensor, Tensor]] = []  # (vectors, ids) of a step's micro-batches
-        self._step: Tensor | None = None  # the step that they are of
+        self._chosen: list[tuple[Tensor, Tensor]] = []  # (vectors, ids) of an update's micro-batches
+
+    def advance(self) -> None:
+        """Forget what the update before chose: here, not in `follow`, for a replayed loss fills the same tensors."""
+        self._chosen = []
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the one update, after which the codes follow."""
@@ -71,15 +74,14 @@ class VQVAE(Model):
         reconstruction = self.reconstruction.nats(self.decoder(passed), x).mean() / x[0].numel()
         commitment = F.mse_loss(latent, quantised)
         loss = reconstruction + self.commitment * commitment
-        self._remember(batch.step, vectors.detach(), ids)
+        self._chosen.append((vectors.detach(), ids))
         logs = {"loss": loss, "reconstruction": reconstruction, "commitment": commitment}
         return loss, {key: value.detach() for key, value in logs.items()} | self.codebook.logs(ids)
 
     def follow(self, batch: Batch) -> None:
-        """Move the codes by what all micro-batches of the step chose; a step that was skipped leaves no trace."""
+        """Move the codes by what all micro-batches of the update chose; one that was skipped leaves no trace."""
         vectors, ids = (gathered(torch.cat(parts)) for parts in zip(*self._chosen, strict=True))
         self.codebook.update(vectors, ids)
-        self._chosen = []
 
     @torch.no_grad()
     def tokenise(self, x: Tensor, condition: Tensor | None) -> Tensor:
@@ -118,12 +120,6 @@ class VQVAE(Model):
         """Return the codes of indices as maps: (n, *latent_shape)."""
         width, *sides = self.latent_shape
         return self.codebook.look_up(ids).reshape(n, *sides, width).movedim(-1, 1)
-
-    def _remember(self, step: Tensor, vectors: Tensor, ids: Tensor) -> None:
-        """Keep what a micro-batch chose for `follow`; what an earlier step left, which loss scaling skipped, goes."""
-        if step is not self._step:  # micro-batches share their step's very tensor
-            self._chosen, self._step = [], step
-        self._chosen.append((vectors, ids))
 
 
 def as_vectors(maps: Tensor) -> Tensor:

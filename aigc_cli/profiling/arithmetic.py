@@ -63,13 +63,15 @@ OURS: dict[str, Callable[..., int]] = {
 
 
 def product_rate(device: Device) -> float:
-    """Return the operations a second of a large matrix product, in the run's precision and threads."""
+    """Return the operations a second of a large matrix product, in the precision and threads of steps."""
     side, dtype = SIDES.get(device.torch.type, 4096), DTYPES[device.precision]
     generator = torch.Generator().manual_seed(0)  # training's own randomness stays as it is
     one, other = (torch.rand(side, side, generator=generator).to(device.torch, dtype) for _ in range(2))
     product = torch.empty_like(one)
-    torch.mm(one, other, out=product)
-    return 2 * side**3 / statistics.median(_seconds(lambda: torch.mm(one, other, out=product), device.torch))
+    with device.rounding_products():
+        torch.mm(one, other, out=product)
+        seconds = _seconds(lambda: torch.mm(one, other, out=product), device.torch)
+    return 2 * side**3 / statistics.median(seconds)
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> list[float]:

@@ -38,10 +38,14 @@ class Operations:
 
 
 def operations_of(profiler: profile, steps: int, *, on_gpu: bool) -> Operations:
-    """Read what the profiler saw within so many steps, by the clock of the device."""
+    """Read what the profiler saw within so many steps: of a GPU its kernels, which a replay starts without operations.
+
+    Those of a step must have ended before the step does.
+    """
     taken: dict[str, list[float]] = {}
-    for event in _within(profiler):
-        taken.setdefault(event.name, []).append(event.self_device_time_total if on_gpu else event.self_cpu_time_total)
+    for event in _within(profiler, DeviceType.CUDA if on_gpu else DeviceType.CPU):
+        microseconds = event.time_range.elapsed_us() if on_gpu else event.self_cpu_time_total
+        taken.setdefault(event.name, []).append(microseconds)
     whole = sum(map(sum, taken.values())) or 1.0
     dearest = sorted(taken, key=lambda name: -sum(taken[name]))[:SHOWN]
     listed = [(name, sum(taken[name]), len(taken[name])) for name in dearest]
@@ -52,11 +56,13 @@ def operations_of(profiler: profile, steps: int, *, on_gpu: bool) -> Operations:
     return Operations(tuple(found), whole / steps / 1000)
 
 
-def _within(profiler: profile) -> Iterator[Any]:
-    """Yield the operations of steps; what lies between them, such as a preview, belongs to none."""
-    events = [event for event in profiler.events() or () if event.device_type == DeviceType.CPU]
-    ranges = sorted((e.time_range.start, e.time_range.end) for e in events if e.is_user_annotation and e.name == STEP)
+def _within(profiler: profile, kind: DeviceType) -> Iterator[Any]:
+    """Yield what a kind of device did in steps; what lies between them, such as a preview, belongs to none."""
+    events = list(profiler.events() or ())
+    marks = [e for e in events if e.is_user_annotation and e.device_type == DeviceType.CPU and e.name == STEP]
+    ranges = sorted((mark.time_range.start, mark.time_range.end) for mark in marks)
     for event in events:
         place = bisect(ranges, (event.time_range.start, float("inf"))) - 1
-        if not event.is_user_annotation and place >= 0 and event.time_range.start <= ranges[place][1]:
+        ours = event.device_type == kind and not event.is_user_annotation
+        if ours and place >= 0 and event.time_range.start <= ranges[place][1]:
             yield event

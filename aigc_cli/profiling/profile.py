@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.autograd.profiler import record_function
@@ -15,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from aigc_cli.files import atomic_write
 from aigc_cli.profiling.arithmetic import Products, product_rate
-from aigc_cli.profiling.operations import Operations, operations_of
+from aigc_cli.profiling.operations import operations_of
 from aigc_cli.profiling.report import Figures, hint, lines
 from aigc_cli.profiling.spans import STEP, Stopwatch, unmeasured
 from aigc_cli.trainer import Trainer
@@ -53,8 +52,11 @@ class Profile:
         self.taken = 0
         self._products, self._watch = Products(), Stopwatch(trainer.device.torch)
         self._profiler: profile | None = None
-        self._before: dict[str, Any] = {}
         self._figures: Figures | None = None
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.trainer.device.torch.type == "cuda"
 
     @property
     def over(self) -> bool:
@@ -67,44 +69,72 @@ class Profile:
         self._begin()
         with self._watching(), self.trainer.span(STEP):
             yield
+            self._wait_for_kernels()
         self.taken += 1
         if self.taken == self._measured:
-            self._figures = self._measure()
+            self._measure()
         if self.taken == self.last:
             self.close()
 
     def close(self) -> None:
-        """Write what was found, and let go; of a training that ends before, as much as there is."""
+        """Write what was found, and let go; of a training that ends before, as much as there is. Never fails."""
         if self.over:
             return
         traced = self.taken - self._measured
         self.trainer.span, self.taken = unmeasured, self.last + 1
-        if self._figures is None or self._profiler is None:
-            self.say(f"profile: not written: it takes {self.last} steps in one go, and this start ended before.")
-            return
-        operations = self._traced(self._profiler, traced)
-        told = {**self._figures.told(), "operations": operations.told(), "hint": hint(self._figures, operations)}
+        try:
+            if self._profiler:
+                self._profiler.stop()
+            if self._figures and self._profiler and traced > 0:
+                self._write(self._figures, self._profiler, traced)
+            else:
+                self.say(f"profile: not written: it takes {self.last} steps in one go, and this start ended before.")
+        except (OSError, RuntimeError) as error:  # of the disk; of a device whose own error is on its way
+            self.say(f"profile: not written: {error}")
+
+    def _write(self, figures: Figures, profiler: profile, traced: int) -> None:
+        operations = operations_of(profiler, traced, on_gpu=self._on_gpu)
+        told = {**figures.told(), "operations": operations.told(), "hint": hint(figures, operations)}
+        trace = self.folder / "profile" / "trace.json.gz"
+        trace.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            profiler.export_chrome_trace(str(trace))
+        except (OSError, RuntimeError):
+            trace.unlink(missing_ok=True)  # half of one opens nowhere
+            raise
         atomic_write(self.folder / "profile.json", (json.dumps(told, indent=1) + "\n").encode())
-        self.say("\n".join(lines(self._figures, operations, self.folder)))
+        self.say("\n".join(lines(figures, operations, self.folder)))
 
     def _begin(self) -> None:
         """Start what the next step begins."""
         if self.taken == self._warm:
             self.trainer.span = self._watch.span
-            if self.trainer.device.torch.type == "cuda":
+            if self._on_gpu:
                 torch.cuda.reset_peak_memory_stats(self.trainer.device.torch)
         if self.taken == self._measured:
             self.trainer.span = record_function
-            on_gpu = self.trainer.device.torch.type == "cuda"
-            activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+            activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self._on_gpu else [])]
             self._profiler = profile(activities=activities, acc_events=True)  # or it warns of more cycles
             self._profiler.start()
+        self._wait_for_kernels()
+
+    def _wait_for_kernels(self) -> None:
+        """Let no kernel run in another traced step than the one that started it."""
+        if self._profiler and self._on_gpu:
+            torch.cuda.synchronize(self.trainer.device.torch)
 
     def _watching(self) -> AbstractContextManager[object]:
         return self._products if self.taken < self._counted else unmeasured("")
 
-    def _measure(self) -> Figures:
+    def _measure(self) -> None:
         """Gather what the measured steps showed."""
+        try:
+            self._figures = self._measured_figures()
+        except torch.OutOfMemoryError:
+            self.trainer.span, self.taken = unmeasured, self.last + 1
+            self.say("profile: not written: no memory is left for a matrix product to compare with.")
+
+    def _measured_figures(self) -> Figures:
         trainer = self.trainer
         steps = self._measured - self._warm
         return Figures(
@@ -115,14 +145,6 @@ class Profile:
             maps=any(parameter.ndim == 4 for parameter in trainer.model.parameters()),
             channels_last=self.channels_last,
         )  # fmt: skip
-
-    def _traced(self, profiler: profile, steps: int) -> Operations:
-        """Write the trace and return which operations took the time."""
-        profiler.stop()
-        trace = self.folder / "profile" / "trace.json.gz"
-        trace.parent.mkdir(parents=True, exist_ok=True)
-        profiler.export_chrome_trace(str(trace))
-        return operations_of(profiler, steps, on_gpu=self.trainer.device.torch.type == "cuda")
 
 
 def peak_memory(device: torch.device) -> int | None:

@@ -76,6 +76,7 @@ def test_a_skipped_step_leaves_no_trace_in_the_codes():
     one.loss(batch(1))  # type: ignore[operator]  (loss scaling skips it: `after` is not called)
     for model in (one, other):
         this = batch(2)
+        model.advance()  # type: ignore[operator]
         for part in (slice(0, 3), slice(3, 6)):
             model.loss(Batch(this.x[part], None, this.step))  # type: ignore[operator]
         torch.manual_seed(3)
