@@ -144,8 +144,9 @@ def _check_sound(sound: Any, at: str) -> None:
 def _check_text(text: Any, levels: int, at: str) -> None:
     _want(_group(text), f"'{at}' is of no text")
     symbols, end = text.get("symbols"), text.get("end")
-    right = isinstance(symbols, list) and all(isinstance(each, str) for each in symbols)
-    _want(right, f"'{at}.symbols' is no list of symbols")
-    _want(isinstance(text.get("tokenizer"), str), f"'{at}.tokenizer' is no text")
+    right = isinstance(symbols, list) and all(isinstance(each, str) and len(each) == 1 for each in symbols)
+    _want(right and len(set(symbols)) == len(symbols), f"'{at}.symbols' is no list of characters, each there once")
+    right = isinstance(text.get("tokenizer"), str) and not (symbols and text["tokenizer"])
+    _want(right, f"'{at}.tokenizer' is no text, or there are symbols beside it")
     right = "end" in text and (end is None or (_whole(end) and end < levels))
     _want(right, f"'{at}.end' is {reprlib.repr(end)}, not the number of a symbol or null")

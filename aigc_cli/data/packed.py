@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -57,13 +58,30 @@ class Packed:
 
     def _meta(self, said: bytes) -> dict[str, Any]:
         try:
-            return read_meta(said)
+            meta = read_meta(said)
+            for spec in filter(None, (meta["spec"], meta["spec"].get("source"))):
+                check_vocabulary(spec)
+            return meta
         except AnotherError:
             raise DataError(
                 f"data.root: '{self.root}' was packed by a newer aigc. Type pip install --upgrade aigc."
             ) from None
         except ValueError as wrong:
             raise DataError(f"data.root: '{self.root}/meta.json' is of no pack: {wrong}. {REMEDY}.") from None
+
+
+def check_vocabulary(spec: Mapping[str, Any]) -> None:
+    """Raise ValueError where the vocabulary of a spec of text opens not, or has other symbols than are stored."""
+    if not spec.get("text"):
+        return
+    from aigc_cli.texts.vocabulary import vocabulary_of
+
+    try:
+        words = vocabulary_of(spec["text"])
+    except DataError as error:
+        raise ValueError(f"its vocabulary is of no use ({error})") from None
+    if (words.size, words.end) != (spec["levels"], spec["text"]["end"]):
+        raise ValueError(f"its vocabulary has {words.size:,} symbols, and 'levels' says {spec['levels']:,}")
 
 
 def home_of(said: bytes, cache: Path) -> Path:

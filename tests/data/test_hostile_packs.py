@@ -138,6 +138,27 @@ def test_so_many_names_are_not_made(pack, cache):
     assert time.perf_counter() - began < 1
 
 
+TEXTS: dict[str, Change] = {
+    "levels": setting("spec", "levels", to=200),
+    "a symbol twice": setting("spec", "text", "symbols", to=["1"] * 14),
+    **{f"symbols {value!r}": setting("spec", "text", "symbols", to=value) for value in ([], ["a"], "x", [1])},
+    **{f"only a tokenizer {value!r}": setting("spec", "text", to={"symbols": [], "tokenizer": value, "end": 12})
+       for value in ("x", "{}")},
+    **{f"tokenizer {value!r}": setting("spec", "text", "tokenizer", to=value) for value in ("x", "{}", 5, None)},
+    **{f"end {value!r}": setting("spec", "text", "end", to=value) for value in (None, 0, 14, -1, "x")},
+    "no text": setting("spec", "text", to=None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", TEXTS.values(), ids=TEXTS)
+def test_a_vocabulary_that_does_not_go_with_the_symbols_is_refused(tmp_path, cache, change):
+    sums = open_data(node("sums", tmp_path / "made", digits=1, operations=["add"], count=20))
+    assert opened(sums.path, cache).counts == sums.counts
+    rewrite(sums, change)
+    with pytest.raises(DataError, match=r"is of no pack: .*\. Type data\.root="):
+        opened(sums.path, cache)
+
+
 @pytest.mark.parametrize("prefix", ["", "file://"])
 def test_labels_beyond_the_classes_are_refused(pack, cache, prefix):
     """The checksum is right: the labels were made so."""
