@@ -217,16 +217,15 @@ class Loop:
         if self._saved[0] == step and self.newest and self.newest.step == step:
             return
         self._check(alone=True)
+        with self.trainer.sampling() as model:  # which fits the average's batch statistics
+            weights = dict(model.state_dict())
         state = {"trainer": self.trainer.state_dict(), "minutes": self.elapsed()}
-        with self.trainer.sampling() as model:
-            tensors, copied = checkpoints.snapshot(dict(model.state_dict()))
-        state, copied_too = checkpoints.snapshot(state)  # sampling fitted the average's batch statistics
+        (tensors, state), copied = checkpoints.snapshot((weights, state))  # of one memory, which they mostly share
         meta = {**self.meta, "step": step}
         keep = {"keep": self.checkpoint["keep"], "every_nth": self.checkpoint["milestone"], "spared": self._spared()}
 
         def write() -> Path:
             copied()
-            copied_too()
             return checkpoints.save(self.run.checkpoints, step, tensors, meta, state, **keep)
 
         self._saved = (step, time.perf_counter())

@@ -13,6 +13,7 @@ from typing import IO, Any, cast
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from aigc_cli import __version__
@@ -49,7 +50,7 @@ def save(
     spared: so do these steps.
     Raises SaveError when the disk refuses, TrainingError when a value is not finite; the old ones then stay.
     """
-    directory, portable = Path(directory), {name: _portable(tensor) for name, tensor in tensors.items()}
+    directory, portable = Path(directory), _portable(tensors)
     _refuse_non_finite({"model": portable, "trainer": state}, step)
     target = directory / _folder_name(step)
     temporary = directory / f".tmp-{target.name}-{os.getpid()}"
@@ -92,9 +93,7 @@ def _write_folder(folder: Path, step: int, tensors: dict[str, Tensor], meta: Map
     described = json.loads(as_json({**meta, "format": FORMAT, "aigc": __version__, "step": step}))
     described["sha256"] = content_digest(described, tensors)
     files = {}
-    with _HashedFile(folder / WEIGHTS) as file:
-        file.write(safetensors.torch.save(tensors, {"aigc": as_json(described)}))
-    files[WEIGHTS] = file.entry
+    files[WEIGHTS] = _write_weights(folder / WEIGHTS, tensors, {"aigc": as_json(described)})
     with _HashedFile(folder / STATE) as file:
         torch.save(dict(state), cast(IO[bytes], file))
     files[STATE] = file.entry
@@ -102,6 +101,17 @@ def _write_folder(folder: Path, step: int, tensors: dict[str, Tensor], meta: Map
     with _HashedFile(folder / MANIFEST) as file:
         file.write(json.dumps(manifest, indent=2).encode())
     sync_folder(folder)
+
+
+def _write_weights(path: Path, tensors: dict[str, Tensor], meta: dict[str, str]) -> dict[str, Any]:
+    """Have the library write from the tensors' own memory; return the manifest's entry, of what the disk has."""
+    try:
+        safetensors.torch.save_file(tensors, path, meta)
+    except SafetensorError as error:  # its words for what the disk says
+        raise OSError(str(error)) from error
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _publish(temporary: Path, target: Path) -> None:
@@ -170,9 +180,16 @@ class _HashedFile:
             raise self._error
 
 
-def _portable(tensor: Tensor) -> Tensor:
-    """Copy onto the CPU: safetensors refuses tensors that share memory or are not contiguous."""
-    return tensor.detach().to("cpu", copy=True).contiguous()
+def _portable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors as safetensors takes them: on the CPU, contiguous, none in the memory of another."""
+    found: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        portable = tensor.detach().to("cpu").contiguous()
+        place = portable.untyped_storage().data_ptr()
+        found[name] = portable.clone() if place in taken else portable
+        taken.add(place)
+    return found
 
 
 def _refuse_non_finite(values: Mapping[str, Any], step: int) -> None:
