@@ -69,12 +69,11 @@ class Trainer:
         self.parameters = owned(model, self.phases)
         self.optimizers = {name: optimizers[name](list(params.values())) for name, params in self.parameters.items()}
         self.rates = {name: [group["lr"] for group in o.param_groups] for name, o in self.optimizers.items()}
-        scaling = device.precision == "fp16"
-        self.scalers = {name: GradScaler(device.torch.type, enabled=scaling) for name in self.optimizers}
+        scaler = partial(GradScaler, device.torch.type, enabled=device.precision == "fp16")
+        self.scalers = {name: scaler() for name in self.optimizers}
         self.losses = Losses(self.scalers)
-        if self.pieces.fixed:
-            for optimizer in self.optimizers.values():
-                make_capturable(optimizer)
+        for optimizer in self.optimizers.values() if self.pieces.fixed else ():
+            make_capturable(optimizer)
         self.averaged = {p for name in model.generative for p in getattr(model, name).parameters()}
         self.advancing = [module for module in model.modules() if isinstance(module, Advances)]
         self.ranks = ranks()

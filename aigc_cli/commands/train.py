@@ -64,11 +64,11 @@ def train(
     profile: bool,
 ) -> float | None:
     """Train a model on data; return the objective where one is asked for."""
-    if restart and started_again():  # by torchrun or Slurm: the run that it began is to go on
-        restart, composed = False, replace(composed, config={**composed.config, "restart": False})
+    composed = _as_started(composed)
     _check_groups(trainer=trainer, ranks=ranks, preview=preview, checkpoint=checkpoint, evaluation=evaluation)
     _check_length(composed, steps, epochs)
     _check_device(device)
+    restart = composed.config["restart"]
     directory = run_directory(composed, Path(output))
     _check_sources(init, model, fresh=restart or not (directory / "checkpoints").is_dir())
     if not restart and (done := _finished(composed, directory)):
@@ -82,6 +82,11 @@ def train(
     if outcome.exit_code:
         raise SystemExit(outcome.exit_code)
     return outcome.objective
+
+
+def _as_started(composed: Composed) -> Composed:
+    """Let a run go on that restart=true began, where torchrun or Slurm types the command again."""
+    return replace(composed, config={**composed.config, "restart": False}) if started_again() else composed
 
 
 def _outcome(composed: Composed, directory: Path) -> Outcome | None:
