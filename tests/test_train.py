@@ -14,9 +14,9 @@ from PIL import Image
 
 from aigc_cli import checkpoints, pace
 from aigc_cli.cli import main
-from aigc_cli.commands.train import _command_to_continue
 from aigc_cli.composing.compose import compose
 from aigc_cli.models.vae import VAE
+from aigc_cli.parting import _command_to_continue
 from aigc_cli.runs import read_metrics, read_summary, run_directory
 from aigc_cli.trainer import Trainer
 
