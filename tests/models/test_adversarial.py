@@ -234,10 +234,12 @@ def test_ada_turns_keep_a_pictures_centre():
 def test_ada_rises_while_the_critic_is_sure_and_falls_while_it_is_not(logit, expected):
     augment = adaptive()
     for _ in range(8):  # three fill the moving average, five move by 8 in 100
+        augment.advance()
         augment.observe(torch.full((8,), logit))
         augment.adapt()
     assert augment.probability.item() == pytest.approx(expected, abs=1e-6)
     for _ in range(100):
+        augment.advance()
         augment.observe(torch.full((8,), logit))
         augment.adapt()
     assert augment.probability.item() == pytest.approx(augmentations.MOST_OFTEN if logit > 0 else 0)
@@ -413,6 +415,7 @@ def test_ada_knows_where_each_loss_cannot_tell():
     x = torch.randint(256, (4, 1, 16, 16), dtype=torch.uint8, generator=generator())
     batch = Batch(x, None, torch.tensor(0))
     for _ in range(20):
+        model.augmentation.advance()
         model.critic_loss(batch)
         model.augmentation.adapt()
     assert model.augmentation.probability == 0
