@@ -33,18 +33,20 @@ def announce(
     say(
         f"{composed.choices['model']}, {parameters:.2f}M parameters, on {composed.choices['data']} "
         f"({pack.counts['train']:,} of {shape}{held_out}), {device}",
-        *_parts(data, config["trainer"]["accumulate"], model),
+        *_parts(data, config["trainer"]["accumulate"], model, config["ranks"]["shard"]),
         f"{directory}: " + (f"continuing at step {step:,} of {total:,}" if step else f"{total:,} steps"),
     )
 
 
-def _parts(data: TensorData, accumulate: int, model: Model) -> list[str]:
+def _parts(data: TensorData, accumulate: int, model: Model, in_parts: bool) -> list[str]:
     """Say how a batch is made, where it is not taken whole."""
     world = ranks().world
     if world * accumulate == 1:
         return []
     each = data.share // accumulate
     said = f"batch_size {data.batch_size} = {each} at a time x {accumulate} accumulated x {world} processes"
+    if ranks().world > 1 and in_parts:
+        said += f"; each keeps 1/{world} of the weights"
     alone = any(isinstance(module, _BatchNorm) for module in model.modules())
     return [said + f"; batch norm sees {each} at a time, running statistics are the first process's" * alone]
 

@@ -153,7 +153,11 @@ def _of_parts(error: Exception, where: str) -> TrainingError | None:
     if isinstance(error, TrainingError):
         return None
     first = str(error).splitlines()[0]
-    return TrainingError(f"ranks.shard=true: {where}: this model cannot be split ({first}). Type ranks.shard=false.")
+    return TrainingError(
+        f"ranks.shard=true: {where}: this model cannot be split: a penalty on "
+        f"gradients, or a network that takes weights from outside their layer ({first}). "
+        "Type ranks.shard=false."
+    )
 
 
 def explained(error: Exception, where: str, config: Mapping[str, Any], device: Device) -> TrainingError | None:

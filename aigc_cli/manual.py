@@ -72,11 +72,13 @@ often used (aigc show lists all, with their meaning):
   name=NAME  output=outputs            the run's folder
   restart=true                         start afresh; the old run is kept aside
   profile=true                         say where the time of some dozens of steps goes
+  trainer.compile=true                 compile the losses (auto: CUDA graphs only)
   init=CKPT                            start a new run from the weights of another
 
 examples:
   aigc train model=dcgan data=image_folder data.root=photos data.size=64
   aigc train -m model=gan,vae optimizer.lr=1e-4,2e-4      a sweep: four runs and a page that compares them
+  torchrun --nproc-per-node 8 -m aigc_cli train model=ddpm data=celeba         on eight GPUs (docs/distributed.md)
   aigc train -m hydra/launcher=joblib hydra.launcher.n_jobs=2 seed=1,2,3       in parallel (aigc[parallel])
   aigc train -m hydra/launcher=submitit_slurm hydra.launcher.partition=gpu seed=1,2,3       on Slurm (aigc[slurm])
   aigc train -m hydra/sweeper=optuna 'optimizer.lr=tag(log,interval(1e-4,1e-2))'     a search (aigc[sweep])

@@ -28,7 +28,7 @@ from aigc_cli.profiling.arithmetic import SIDES, Products, product_rate
 from aigc_cli.profiling.operations import Operation, Operations, operations_of
 from aigc_cli.profiling.profile import Profile
 from aigc_cli.profiling.report import Figures, hint, lines
-from aigc_cli.profiling.spans import BACKWARD, DATA, FORWARD, OPTIMIZER, STEP, Stopwatch, unmeasured
+from aigc_cli.profiling.spans import BACKWARD, DATA, EXCHANGE, FORWARD, OPTIMIZER, STEP, Stopwatch, unmeasured
 from aigc_cli.trainer import Trainer
 from tests.test_every_model import CPU, TINY, assert_equal_states, batch, trainer_of
 from tests.test_train import place, train  # noqa: F401 (place is a fixture)
@@ -245,7 +245,10 @@ def test_a_hint_is_given_only_where_it_is_true(tmp_path, monkeypatch):
     on_gpu = replace(FIGURES, kind="cuda")
     assert "idles 60%" in (hint(on_gpu, replace(OPERATIONS, milliseconds=40.0)) or "")
     monkeypatch.setattr("aigc_cli.devices.cpu_has_bf16", lambda: True)
-    assert "precision=bf16" in (hint(replace(FIGURES, precision="fp32"), OPERATIONS) or "")
+    assert "precision=bf16" in (hint(replace(FIGURES, precision="fp32", flops=1e10), OPERATIONS) or "")
+    assert "precision=bf16" not in (hint(replace(FIGURES, precision="fp32"), OPERATIONS) or "")  # few products
+    waits = {**FIGURES.seconds, EXCHANGE: 0.96}
+    assert "wait for each other 40%" in (hint(replace(FIGURES, seconds=waits), OPERATIONS) or "")
 
 
 def shortened(monkeypatch) -> None:

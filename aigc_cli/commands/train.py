@@ -64,10 +64,9 @@ def train(
     profile: bool,
 ) -> float | None:
     """Train a model on data; return the objective where one is asked for."""
-    composed = _as_started(composed)
     _check_groups(trainer=trainer, ranks=ranks, preview=preview, checkpoint=checkpoint, evaluation=evaluation)
-    _check_length(composed, steps, epochs)
-    _check_device(device)
+    _check_values(composed, steps, epochs, device)
+    composed = _as_started(composed)
     restart = composed.config["restart"]
     directory = run_directory(composed, Path(output))
     _check_sources(init, model, fresh=restart or not (directory / "checkpoints").is_dir())
@@ -79,14 +78,19 @@ def train(
     if (outcome := _outcome(composed, directory)) is None:
         return None
     say_how_it_ended(composed, directory, outcome)
-    if outcome.exit_code:
-        raise SystemExit(outcome.exit_code)
-    return outcome.objective
+    return _left(outcome)
 
 
 def _as_started(composed: Composed) -> Composed:
     """Let a run go on that restart=true began, where torchrun or Slurm types the command again."""
     return replace(composed, config={**composed.config, "restart": False}) if started_again() else composed
+
+
+def _left(outcome: Outcome) -> float | None:
+    """Return the objective, or leave as the signal that stopped the training asks."""
+    if outcome.exit_code:
+        raise SystemExit(outcome.exit_code)
+    return outcome.objective
 
 
 def _outcome(composed: Composed, directory: Path) -> Outcome | None:
@@ -154,8 +158,9 @@ def _check_sources(init: str | None, model: Node, *, fresh: bool) -> None:
             raise ConfigError(f"{key}: no such file or folder: {path}.{near_runs(path, key, otherwise)}")
 
 
-def _check_device(device: str) -> None:
-    """Refuse a name that no torch knows; whether the machine has the device is found out with torch."""
+def _check_values(composed: Composed, steps: int | None, epochs: float | None, device: str) -> None:
+    """Refuse two lengths, or none, and a device that no torch knows; whether it is here is found out with torch."""
+    _check_length(composed, steps, epochs)
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise ConfigError(f"device: given {device!r}, allowed: auto, cpu, cuda, cuda:N, mps. Type device=auto.")
 

@@ -15,6 +15,7 @@ from aigc_cli.profiling.spans import BACKWARD, DATA, EXCHANGE, FORWARD, GRADIENT
 
 PARTS = (DATA, FORWARD, BACKWARD, GRADIENT, EXCHANGE, OPTIMIZER)
 VIEWER = "https://ui.perfetto.dev"
+MANY_PRODUCTS = 0.2  # utilisation from which on quicker products are felt
 LONG_NAME = 44  # letters of an operation's name
 
 
@@ -78,6 +79,7 @@ class Figures:
 def lines(figures: Figures, operations: Operations, folder: Path) -> Iterator[str]:
     """Yield what is printed."""
     last = figures.first + figures.steps - 1
+    yield ""  # the bar's line ends
     yield f"profile of steps {figures.first:,} to {last:,}, {figures.batch_size} {figures.unit} each, {figures.device}"
     rate, rated = figures.samples_per_second, figures.rate / 1e9
     yield f"  {figures.unit + '/s':<12}{rate:,.{0 if rate >= 100 else 2}f}   {1000 * figures.step:,.4g} ms a step"
@@ -90,7 +92,7 @@ def lines(figures: Figures, operations: Operations, folder: Path) -> Iterator[st
         f"  {'products':<12}{figures.flops / 1e9:,.4g} GFLOP a step: {figures.utilisation:.1%} of this machine's "
         f"{rated:,.0f} GFLOP/s of matrix products"
     )
-    yield f"  operations by their own time, of {operations.milliseconds:,.4g} ms a step:"
+    yield f"  operations by their own time, of {operations.milliseconds:,.4g} ms in each of the steps after these:"
     for each in operations.dearest:
         yield f"    {each.name[:LONG_NAME]:<{LONG_NAME}}{each.share:7.1%}  {each.calls:>8,.4g} a step"
     if said := hint(figures, operations):
@@ -106,14 +108,16 @@ def hint(figures: Figures, operations: Operations) -> str | None:
     if figures.kind == "cuda" and operations.milliseconds < 500 * figures.step:
         idle = 1 - operations.milliseconds / 1000 / figures.step
         return f"the GPU idles {idle:.0%} of the time: batch_size={2 * figures.batch_size} costs little more."
-    if figures.precision == "fp32" and has_bf16(figures.kind):
-        return f"precision=bf16: this {'GPU' if figures.kind == 'cuda' else 'CPU'} has units of its own for it."
+    if (wait := shares.get(EXCHANGE, 0.0)) > 0.2:
+        return f"processes wait for each other {wait:.0%} of the time: a larger batch_size, or fewer of them."
+    if figures.precision == "fp32" and has_bf16(figures.kind) and figures.utilisation > MANY_PRODUCTS:
+        return f"precision=bf16 may be quicker: this {figures.kind.upper()} has units of its own for it."
     if shares[OPTIMIZER] > 0.25:
         return f"the optimiser takes {shares[OPTIMIZER]:.0%}: batch_size={2 * figures.batch_size} shares it out."
     if figures.maps and not figures.channels_last:
         return "trainer.channels_last=true: convolutions are often faster so."
     threads, cores = torch.get_num_threads(), os.cpu_count() or 1
-    if figures.kind == "cpu" and 2 * threads <= cores:
+    if figures.kind == "cpu" and 2 * threads <= cores and "OMP_NUM_THREADS" not in os.environ:
         return f"torch uses {threads} of {cores} cores: set OMP_NUM_THREADS={cores}."
     return None
 
