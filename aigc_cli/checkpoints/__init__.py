@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -107,8 +108,9 @@ def _write_weights(path: Path, tensors: dict[str, Tensor], meta: dict[str, str])
     """Have the library write from the tensors' own memory; return the manifest's entry, of what the disk has."""
     try:
         safetensors.torch.save_file(tensors, path, meta)
-    except SafetensorError as error:  # its words for what the disk says
-        raise OSError(str(error)) from error
+    except SafetensorError as error:  # which has the disk's answer in words alone
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error)) from error
     with path.open("rb") as file:
         os.fsync(file.fileno())
         return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
