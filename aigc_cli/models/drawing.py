@@ -33,6 +33,9 @@ class Reader:
         return self.network(symbols, self.labels, self.cache)
 
 
+LEAST_TEMPERATURE = torch.finfo(torch.float32).tiny  # less is zero to a processor that flushes denormal numbers
+
+
 def newest(symbols: Tensor, count: int) -> Tensor:
     """Return the last `count` columns."""
     return symbols[:, symbols.shape[1] - count :]
@@ -46,7 +49,7 @@ def draw(
     temperature: divides the logits; 0 takes the likeliest. top_k: of so many; top_p: of the fewest that have this
     share of the chances together, temperature and top_k applied (arXiv:1904.09751, Section 3.1).
     """
-    if not temperature:
+    if temperature < LEAST_TEMPERATURE:
         return logits.argmax(1, keepdim=True)
     if top_k is not None and top_k < logits.shape[1]:
         least = logits.topk(top_k, dim=1).values[:, -1:]
