@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 
 from aigc_cli import __version__
-from aigc_cli.distributed import may_speak, ranks
+from aigc_cli.distributed import has_spoken, may_speak, ranks
 from aigc_cli.errors import ConfigError, TrainingError
 from aigc_cli.stopping import Terminated, terminable
 
@@ -62,8 +62,10 @@ def speaking_once() -> Iterator[None]:
 
 
 def _say(error: object, code: int) -> int:
-    for line in (str(error).splitlines() or [type(error).__name__]) if may_speak(error) else ():
-        print(f"aigc: {line}", file=sys.stderr)
+    if may_speak(error):
+        for line in str(error).splitlines() or [type(error).__name__]:
+            print(f"aigc: {line}", file=sys.stderr, flush=True)
+        has_spoken()
     return code
 
 

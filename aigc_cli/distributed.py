@@ -10,7 +10,7 @@ import datetime
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 TOLD = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR")  # what torchrun sets
 SPOKEN = "aigc/spoken"  # the key of the store under which the rank stands that says what went wrong
 FINISHED = "aigc/finished"  # the key that the first rank sets when it has nothing left to do
-PATIENCE = 20  # seconds for the first rank to tell what all have found
+TOLD_ALL = "aigc/told"  # the key that it sets once it has said so
+PATIENCE = 20  # seconds for a rank to tell what went wrong, before the others leave
 DAYS = 7  # that the first rank may draw and evaluate at the end, while the others wait
 Answer = TypeVar("Answer")
 
@@ -144,12 +145,22 @@ def may_speak(error: object) -> bool:
 
     store = distributed.distributed_c10d._get_default_store()
     try:
-        if getattr(error, "of_all_ranks", False) and not here.first:
-            store.wait([SPOKEN], datetime.timedelta(seconds=PATIENCE))  # torchrun ends all once one has ended
-            return False
-        return store.compare_set(SPOKEN, "", str(here.rank)) == str(here.rank).encode()
+        for_the_first = getattr(error, "of_all_ranks", False) and not here.first
+        if not for_the_first and store.compare_set(SPOKEN, "", str(here.rank)) == str(here.rank).encode():
+            return True
+        store.wait([TOLD_ALL], datetime.timedelta(seconds=PATIENCE))  # torchrun ends all once one has ended
+        return False
     except RuntimeError:  # the store's own process is gone
         return here.first
+
+
+def has_spoken() -> None:
+    """Let the other ranks leave, which wait for what this one had to tell."""
+    if _open():
+        from torch import distributed
+
+        with suppress(RuntimeError):  # the store's own process is gone
+            distributed.distributed_c10d._get_default_store().set(TOLD_ALL, "")
 
 
 def summed(tensor: Tensor) -> Tensor:
